@@ -1,0 +1,1 @@
+"""A package, so that its test_model.py is not taken for the one of toolkit/model.py."""

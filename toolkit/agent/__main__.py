@@ -1,0 +1,93 @@
+"""The agent: one background process a workspace, started when there is something to do, gone when there is not.
+
+`python -m toolkit.agent WORKSPACE_FOLDER`. It may be ended at any moment, kill -9 included: whoever submits or looks
+next starts another one, which goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from toolkit import configuration
+from toolkit.agent.reconcile import Reconciler
+from toolkit.agent.tracker_process import TrackerProcess
+from toolkit.paths import WorkspacePaths
+
+TICK_SECONDS = 1.0  # while runs are active; news wakes it at once
+
+
+def main(arguments: list[str]) -> int:
+    paths = WorkspacePaths(Path(arguments[1]))
+    for folder in (paths.agent, paths.active, paths.untracked):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(paths.agent_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return 0  # the workspace has its agent
+    Agent(paths).run()
+    return 0
+
+
+class Agent:
+    """The loop around the reconciler: sleeps on a named pipe, leaves when nothing was to do for long."""
+
+    def __init__(self, paths: WorkspacePaths) -> None:
+        self._paths = paths
+        self._tracker = TrackerProcess(paths)
+        self._reconciler = Reconciler(paths, self._tracker)
+        self._idle_seconds = configuration.load(paths.configuration).agent_idle_seconds
+        self._stop = False
+        signal.signal(signal.SIGTERM, self._on_term)
+
+    def _on_term(self, number: int, frame: object) -> None:
+        self._stop = True
+
+    def run(self) -> None:
+        pipe = self._open_pipe()
+        busy_at = time.monotonic()
+        while not self._stop:
+            self._step()
+            if self._reconciler.busy() or self._tracker.has_work():
+                busy_at = time.monotonic()
+            elif time.monotonic() - busy_at > self._idle_seconds:
+                # Whoever finds no reader starts an agent; whoever wrote before is in the folder that is looked at now.
+                os.close(pipe)
+                if not any(self._paths.active.iterdir()):
+                    break
+                pipe = self._open_pipe()
+                busy_at = time.monotonic()
+            self._sleep(pipe)
+        self._tracker.close()
+
+    def _step(self) -> None:
+        try:
+            self._reconciler.step()
+            self._tracker.keep_alive()
+        except Exception:  # a full disk, a broken configuration: it is tried again, and the runs go on
+            print(time.strftime("%Y-%m-%d %H:%M:%S"), traceback.format_exc(), file=sys.stderr, flush=True)
+
+    def _open_pipe(self) -> int:
+        if not self._paths.wake.exists():
+            os.mkfifo(self._paths.wake, 0o600)
+        return os.open(self._paths.wake, os.O_RDWR | os.O_NONBLOCK)  # a writer of its own: it never reads an end
+
+    def _sleep(self, pipe: int) -> None:
+        seconds = TICK_SECONDS if self._reconciler.busy() or self._tracker.has_work() else self._idle_seconds + 1
+        try:
+            readable, _, _ = select.select([pipe], [], [], seconds)
+        except InterruptedError:
+            return
+        if readable and b"stop" in os.read(pipe, 65536):
+            self._stop = True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

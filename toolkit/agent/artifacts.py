@@ -1,0 +1,64 @@
+"""The files of a run as MLflow artifacts: logs while it runs, outputs when it ends."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from toolkit.inscript.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EVERY_SECONDS = 2.0  # while the run goes on
+SHARE_OF_TIME = 0.05  # a growing log is sent again and again: never spend more of the time on it than this
+
+
+class Artifacts:
+    """Uploads what is new or changed. `uploaded` is kept by the caller: `{artifact: [bytes, mtime in ns]}`."""
+
+    def __init__(self, directory: RunDirectory, client: MlflowClient, uploaded: dict[str, list[int]]) -> None:
+        self._directory = directory
+        self._client = client
+        self._uploaded = uploaded
+        self._next = 0.0
+
+    def upload(self, mlflow_run_id: str, final: bool) -> None:
+        """Send the run's files as they are now; `outputs/` only when the run has ended."""
+        began = time.monotonic()
+        if not final and began < self._next:
+            return
+        for name, path in self._files(final):
+            facts = os.stat(path)
+            mark = [facts.st_size, facts.st_mtime_ns]
+            if self._uploaded.get(name) == mark:
+                continue
+            folder = posixpath.dirname(name)
+            self._client.log_artifact(mlflow_run_id, path, folder or None)
+            self._uploaded[name] = mark
+        spent = time.monotonic() - began
+        self._next = time.monotonic() + max(EVERY_SECONDS, spent / SHARE_OF_TIME)
+
+    def _files(self, final: bool) -> Iterator[tuple[str, str]]:
+        run = self._directory
+        yield from below(run.logs, "azureml-logs")
+        yield from below(run.artifacts, "")
+        yield from below(run.script_logs, "logs")
+        for path in (run.environment, run.git_diff):
+            if os.path.exists(path):
+                yield f"toolkit/{os.path.basename(path)}", path
+        if final:
+            yield from below(run.outputs, "outputs")
+
+
+def below(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """The regular files below `folder`, as (artifact name, path); what is half written is left out."""
+    for parent, _, files in os.walk(folder):
+        relative = os.path.relpath(parent, folder).replace(os.sep, "/")
+        for file in sorted(files):
+            path = os.path.join(parent, file)
+            if not file.endswith(".tmp") and os.path.isfile(path):
+                yield posixpath.normpath(posixpath.join(prefix, relative, file)), path

@@ -1,0 +1,72 @@
+"""From the launcher's exit record to the terminal status of a run and the error that a person reads."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from toolkit.inscript.files import read_json
+from toolkit.inscript.rundir import RunDirectory
+from toolkit.status import CANCELED, COMPLETED, FAILED, FINALIZING, Event
+
+_TAIL_BYTES = 8192
+
+
+def finalizing(run: RunDirectory, definition: dict[str, Any]) -> Event:
+    """The Finalizing event of a run that has ended: what its terminal status will be, and why."""
+    record = read_json(run.exit)
+    if record is None:
+        message = (
+            "the launcher of the run was ended from outside (kill -9, or the machine went down), so how the script "
+            "ended is not known; what it had logged and written is kept. Submit it again"
+        )
+        return _failed("LauncherLost", message)
+    if record["reason"] == "exited" and record["code"] == 0:
+        return Event(FINALIZING, outcome=COMPLETED)
+    if os.path.exists(run.cancel):
+        return Event(FINALIZING, outcome=CANCELED, reason="cancelled")
+    return _failed(*_explain(run, record, definition))
+
+
+def _failed(code: str, message: str) -> Event:
+    return Event(FINALIZING, outcome=FAILED, reason=message, error={"code": code, "message": message})
+
+
+def _explain(run: RunDirectory, record: dict[str, Any], definition: dict[str, Any]) -> tuple[str, str]:
+    what = definition.get("script") or "the command"
+    reason = record["reason"]
+    if reason == "not_started":
+        return "NotStarted", record["message"]
+    if reason == "out_of_memory":
+        return "OutOfMemory", (
+            f"{what} was ended by the kernel because the machine ran out of memory (SIGKILL). "
+            "Use a smaller batch, fewer DataLoader workers, or a machine with more memory"
+        )
+    if reason == "timed_out":
+        limit = definition["max_run_duration_seconds"]
+        return "TimedOut", f"{what} ran longer than max_run_duration_seconds={limit:g} and was ended"
+    if reason == "stopped":
+        return "Stopped", f"{what} was ended because its launcher was asked to stop (SIGTERM) by something outside"
+    if reason == "signal":
+        return (
+            "Signal",
+            f"{what} was ended by {record['signal']}, sent from outside the toolkit or by a crash in native code",
+        )
+    message = f"{what} exited with code {record['code']}"
+    last = _last_line(run.driver_log)
+    if last:
+        message += f": {last}"
+    if record.get("memory_kill"):
+        message += " (while it ran, the kernel ended a process because the machine ran out of memory)"
+    return "UserError", message
+
+
+def _last_line(path: str) -> str:
+    """The last line of a log that says something: of a traceback, the exception."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - _TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip()[:500] for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,289 @@
+"""The reconciler: looks at each run that has not ended and takes the one step that is due.
+
+It keeps nothing that is not in the run directories: a reconciler that starts anew goes on where the last one was
+ended, at whatever line that was.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolkit import configuration, status
+from toolkit.agent.builds import Builds, unshare_log
+from toolkit.agent.outcome import finalizing
+from toolkit.agent.tracker_process import TrackerProcess
+from toolkit.environments import store
+from toolkit.errors import ToolkitError
+from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.rundir import RunDirectory
+from toolkit.paths import WorkspacePaths
+from toolkit.status import Event, append_event
+from toolkit.targets.base import ComputeTarget, Handle, LaunchError, Phase, Plan
+from toolkit.targets.registry import create
+
+FINALIZING_SECONDS = 10.0  # how long the end of a run waits for MLflow; what is left follows later
+FORCE_SECONDS = 5.0  # after the grace of a cancel: then the launcher itself is ended
+
+
+@dataclass
+class ActiveRun:
+    """A run that has not ended, as the agent holds it in memory: rebuilt from its folder at any time."""
+
+    directory: RunDirectory
+    definition: dict[str, Any]
+    event: Event
+    python: str = ""
+    handle: Handle | None = None
+    cancel_sent: float = 0.0
+    order: tuple[float, str] = field(default=(0.0, ""))
+
+    @property
+    def id(self) -> str:
+        return self.directory.id
+
+    @property
+    def status(self) -> str:
+        return self.event.status
+
+
+class Reconciler:
+    """Brings every run of a workspace to its end. `step()` never waits for long."""
+
+    def __init__(self, paths: WorkspacePaths, tracker: TrackerProcess) -> None:
+        self.paths = paths
+        self.tracker = tracker
+        self.runs: dict[str, ActiveRun] = {}
+        self._builds = Builds(paths)
+        self._targets: dict[str, ComputeTarget] = {}
+        self._configured = 0.0
+
+    def step(self) -> None:
+        """One round over all runs."""
+        self._find_new()
+        self._reload_targets()
+        self._finish_builds()
+        self._poll_engines()
+        for run in sorted(self.runs.values(), key=lambda run: run.order):
+            try:
+                self._advance(run)
+            except ToolkitError as error:
+                self._fail(run, "Error", str(error))
+            except OSError as error:
+                self._fail(run, "StorageError", f"the agent could not go on with the run: {error}")
+
+    def busy(self) -> bool:
+        return bool(self.runs) or self._builds.busy()
+
+    # -- what there is --------------------------------------------------------------------------------------------
+
+    def _find_new(self) -> None:
+        for run_id in _names(self.paths.active):
+            if run_id not in self.runs:
+                self._adopt(run_id)
+
+    def _adopt(self, run_id: str) -> None:
+        directory = self.paths.run(run_id)
+        definition = read_json(directory.definition)
+        if definition is None:
+            self._forget_leftover(run_id)
+            return
+        event = status.last_event(directory)
+        if event.status in status.TERMINAL:
+            (self.paths.active / run_id).unlink(missing_ok=True)
+            return
+        run = ActiveRun(directory, definition, event, order=(definition["submitted"], run_id))
+        environment = read_json(directory.environment)
+        run.python = environment["python"] if environment else ""
+        if os.path.exists(directory.started):
+            run.handle = Handle(directory.root, str(read_json(directory.started)["pid"]))
+        self.runs[run_id] = run
+
+    def _forget_leftover(self, run_id: str) -> None:
+        """Drop the mark of a submit that was ended before its run directory was there."""
+        mark = self.paths.active / run_id
+        try:
+            if time.time() - mark.stat().st_mtime > 3600:
+                mark.unlink()
+        except FileNotFoundError:
+            pass
+
+    def _reload_targets(self) -> None:
+        try:
+            changed = self.paths.configuration.stat().st_mtime
+        except FileNotFoundError:
+            changed = -1.0
+        if changed == self._configured:
+            return
+        self._configured = changed
+        loaded = configuration.load(self.paths.configuration)
+        self._targets = {}
+        for name in loaded.compute_targets:
+            try:
+                self._targets[name] = create(name, loaded, self.paths)
+            except ToolkitError:
+                continue  # its runs say so when they are submitted
+
+    def _target(self, run: ActiveRun) -> ComputeTarget:
+        name = run.definition["target"]
+        if name not in self._targets:
+            raise ToolkitError(f"the compute target '{name}' is not in {self.paths.configuration} any more")
+        return self._targets[name]
+
+    # -- what is due ----------------------------------------------------------------------------------------------
+
+    def _advance(self, run: ActiveRun) -> None:
+        if run.status == status.FINALIZING:
+            self._finalize(run)
+        elif os.path.exists(run.directory.cancel):
+            self._cancel(run)
+        elif run.status == status.NOT_STARTED:
+            self.tracker.poke()
+            self._enter(run, Event(status.STARTING))
+            self._advance(run)
+        elif run.status == status.STARTING or (run.status == status.PREPARING and not run.python):
+            self._prepare(run)
+        elif run.status == status.QUEUED and run.handle is None:
+            self._start_if_free(run)
+
+    def _enter(self, run: ActiveRun, event: Event) -> None:
+        append_event(run.directory, event)
+        run.event = event
+
+    def _prepare(self, run: ActiveRun) -> None:
+        """Give the run an interpreter: at once where there is one, else by a build."""
+        environment = run.definition["environment"]
+        prefix = None
+        if environment.get("user_managed"):
+            run.python = environment["interpreter"]
+            record: dict[str, Any] = {"python": run.python, "user_managed": True}
+        else:
+            prefix = store.find(environment["key"])
+            if prefix is None:
+                self._builds.want(run.directory, environment)
+                if run.status != status.PREPARING:
+                    self._enter(run, Event(status.PREPARING, reason="building the environment"))
+                return
+            run.python = prefix.python
+            lock = read_json(str(store.store().lock(prefix.lock_hash)))
+            record = {"python": prefix.python, "user_managed": False, "seconds": prefix.seconds, "lock": lock}
+        write_json(run.directory.environment, record)
+        self._enter(run, Event(status.QUEUED, reason="waiting for a free slot"))
+        self._start_if_free(run)
+
+    def _finish_builds(self) -> None:
+        for build, error in self._builds.finished():
+            for directory in build.waiting:
+                unshare_log(directory)
+                run = self.runs.get(directory.id)
+                if run is None or run.status != status.PREPARING:
+                    continue
+                if error:
+                    self._fail(run, "EnvironmentBuildError", error)
+                else:
+                    self._prepare(run)
+
+    def _start_if_free(self, run: ActiveRun) -> None:
+        target = self._target(run)
+        running = sum(
+            1 for other in self.runs.values() if other.handle is not None and self._pool(other) == target.pool
+        )
+        if running >= target.slots:
+            return
+        earlier = any(
+            other.status == status.QUEUED and other.order < run.order and self._pool(other) == target.pool
+            for other in self.runs.values()
+        )
+        if not earlier:
+            self._launch(run, target)
+
+    def _pool(self, run: ActiveRun) -> str:
+        target = self._targets.get(run.definition["target"])
+        return target.pool if target else ""
+
+    def _launch(self, run: ActiveRun, target: ComputeTarget) -> None:
+        tracking = self.tracker.variables(run.directory, run.python)
+        if tracking is None:
+            return  # MLflow is about to know the run: it wakes us
+        plan = Plan.load(run.directory)  # an agent that was ended here had planned it already
+        if plan is None:
+            plan = target.prepare(run.directory, run.definition, run.python, tracking)
+            plan.save()
+        try:
+            run.handle = target.launch(plan)
+        except LaunchError as error:
+            self._fail(run, "LaunchError", str(error))
+            return
+        self._enter(run, Event(status.RUNNING))
+
+    # -- what the engines say -------------------------------------------------------------------------------------
+
+    def _poll_engines(self) -> None:
+        by_target: dict[str, list[ActiveRun]] = {}
+        for run in self.runs.values():
+            if run.handle is not None and run.status != status.FINALIZING:
+                by_target.setdefault(run.definition["target"], []).append(run)
+        for name, runs in by_target.items():
+            if name in self._targets:
+                phases = self._targets[name].poll([run.handle for run in runs if run.handle])
+                for run in runs:
+                    if run.handle:
+                        self._heed(run, phases[run.handle])
+
+    def _heed(self, run: ActiveRun, phase: Phase) -> None:
+        assert run.handle is not None
+        if phase is Phase.LOST:
+            self._targets[run.definition["target"]].cancel(run.handle, 0)  # nothing of it goes on unseen
+        if phase in (Phase.ENDED, Phase.LOST):
+            self._enter(run, finalizing(run.directory, run.definition))
+            run.handle = None  # its slot is free
+            self.tracker.poke()
+        elif phase is Phase.SILENT and run.status == status.RUNNING:
+            self._enter(run, Event(status.NOT_RESPONDING, reason="no heartbeat for a minute; it may come back"))
+        elif phase is Phase.RUNNING and run.status not in (status.RUNNING, status.CANCEL_REQUESTED):
+            self._enter(run, Event(status.RUNNING))
+
+    # -- how it ends ----------------------------------------------------------------------------------------------
+
+    def _cancel(self, run: ActiveRun) -> None:
+        if run.handle is None:
+            self._builds.forget(run.directory)
+            self._enter(run, Event(status.FINALIZING, outcome=status.CANCELED, reason="cancelled before it started"))
+            self.tracker.poke()
+            return
+        target = self._target(run)
+        now = time.time()
+        grace = read_json(run.directory.plan, {}).get("grace_seconds", 10)
+        if not run.cancel_sent:
+            run.cancel_sent = now
+            if run.status != status.CANCEL_REQUESTED:
+                self._enter(run, Event(status.CANCEL_REQUESTED))
+            target.cancel(run.handle, grace)
+        elif now > run.cancel_sent + grace + FORCE_SECONDS:
+            target.cancel(run.handle, 0)
+
+    def _fail(self, run: ActiveRun, code: str, message: str) -> None:
+        self._builds.forget(run.directory)
+        error = {"code": code, "message": message}
+        self._enter(run, Event(status.FINALIZING, outcome=status.FAILED, reason=message, error=error))
+        run.handle = None
+        self.tracker.poke()
+
+    def _finalize(self, run: ActiveRun) -> None:
+        """Close the run once MLflow has it all, or after a while: what is missing then follows when it can."""
+        waited = time.time() - run.event.time
+        if not self.tracker.is_done(run.directory) and waited < FINALIZING_SECONDS and not self.tracker.is_down():
+            return
+        event = run.event
+        append_event(run.directory, Event(event.outcome, reason=event.reason, error=event.error))
+        (self.paths.active / run.id).unlink(missing_ok=True)
+        del self.runs[run.id]
+
+
+def _names(folder: object) -> list[str]:
+    try:
+        return sorted(os.listdir(str(folder)))
+    except FileNotFoundError:
+        return []

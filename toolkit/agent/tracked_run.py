@@ -1,0 +1,214 @@
+"""One run on its way into MLflow: every step may be repeated, and what is done is written down after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from toolkit import status
+from toolkit.agent.artifacts import Artifacts
+from toolkit.agent.translate import TAG_LENGTH, Batch, is_typed, mlflow_name, params, table_artifacts, translate
+from toolkit.inscript import spool
+from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.rundir import RunDirectory
+from toolkit.phases import seconds_of_phases
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+METRICS_A_BATCH = 1000
+TAGS_A_BATCH = 100
+BYTES_A_READ = 160 * METRICS_A_BATCH  # about one batch of metric lines
+BATCHES_A_TURN = 20  # then the next run has its turn
+
+MLFLOW_STATUS = {
+    status.COMPLETED: "FINISHED",
+    status.FAILED: "FAILED",
+    status.CANCELED: "KILLED",
+    status.RUNNING: "RUNNING",
+    status.CANCEL_REQUESTED: "RUNNING",
+    status.NOT_RESPONDING: "RUNNING",
+    status.FINALIZING: "RUNNING",
+}
+RUN_ID_TAG = "toolkit.run_id"
+
+
+class TrackedRun:
+    """Carries one run directory into one MLflow run. `advance()` does what is due; errors of MLflow pass through."""
+
+    def __init__(self, directory: RunDirectory, client: MlflowClient, artifact_root: str | None) -> None:
+        self.directory = directory
+        self._client = client
+        self._artifact_root = artifact_root
+        self._definition: dict[str, Any] = read_json(directory.definition, {})
+        self._state: dict[str, Any] = read_json(directory.tracking, {})
+        self._artifacts = Artifacts(directory, client, self._state.setdefault("artifacts", {}))
+
+    @property
+    def exists(self) -> bool:
+        return bool(self._definition)
+
+    def advance(self) -> bool:
+        """Bring MLflow up to date. True when the run has ended and MLflow has all of it."""
+        if not self._state.get("mlflow_run_id"):
+            self._create()
+        event = status.last_event(self.directory)  # read first: what was logged before it is drained after it
+        whole = self._drain()
+        self._report_status(event)
+        ended = event.status in status.TERMINAL or event.status == status.FINALIZING
+        self._artifacts.upload(self.mlflow_run_id, final=ended and whole)
+        if not ended or not whole:
+            self._save()
+            return False
+        self._close(event)
+        return True
+
+    @property
+    def mlflow_run_id(self) -> str:
+        return str(self._state["mlflow_run_id"])
+
+    def _save(self) -> None:
+        write_json(self.directory.tracking, self._state)
+
+    # -- the MLflow run -------------------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        experiment_id = self._experiment()
+        known = None
+        if self._state.get("creating"):  # ended in the middle of it once: it may be there
+            found = self._client.search_runs(
+                [experiment_id], f"tags.`{RUN_ID_TAG}` = '{self.directory.id}'", max_results=1
+            )
+            known = found[0].info.run_id if found else None
+        self._state["creating"] = True
+        self._save()
+        if known is None:
+            submitted = int(self._definition["submitted"] * 1000)
+            name = self._definition.get("display_name") or self.directory.id
+            run = self._client.create_run(experiment_id, start_time=submitted, tags=self._first_tags(), run_name=name)
+            known = run.info.run_id
+        self._state.update(mlflow_run_id=known, experiment_id=experiment_id, creating=False)
+        self._log_params()
+        self._save()
+
+    def _experiment(self) -> str:
+        name = self._definition["experiment"]
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            location = f"{self._artifact_root}/{name}" if self._artifact_root else None
+            try:
+                return str(self._client.create_experiment(name, artifact_location=location))
+            except Exception:
+                experiment = self._client.get_experiment_by_name(name)  # somebody else was first
+                if experiment is None:
+                    raise
+        if experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
+
+    def _first_tags(self) -> dict[str, str]:
+        definition = self._definition
+        git = definition.get("git") or {}
+        tags = {
+            RUN_ID_TAG: self.directory.id,
+            "toolkit.target": definition.get("target", ""),
+            "toolkit.snapshot_id": (definition.get("snapshot") or {}).get("id", ""),
+            "toolkit.environment": (definition.get("environment") or {}).get("name", ""),
+            "mlflow.user": definition.get("user", ""),
+            "mlflow.source.name": definition.get("script") or " ".join(definition.get("command") or []),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.git.commit": git.get("commit", ""),
+            "mlflow.source.git.branch": git.get("branch", ""),
+            "mlflow.source.git.repoURL": git.get("repository_uri", ""),
+            "mlflow.note.content": definition.get("description", ""),
+            **{mlflow_name(key): value for key, value in (definition.get("tags") or {}).items()},
+        }
+        return {key: str(value)[:TAG_LENGTH] for key, value in tags.items() if value}
+
+    def _log_params(self) -> None:
+        from mlflow.entities import Param
+
+        found = [Param(key, value) for key, value in params(self._definition.get("arguments") or []).items()]
+        for start in range(0, len(found), TAGS_A_BATCH):
+            self._client.log_batch(self.mlflow_run_id, params=found[start : start + TAGS_A_BATCH])
+
+    # -- what the script logged -----------------------------------------------------------------------------------
+
+    def _drain(self) -> bool:
+        """Send what is in the spool and not in MLflow. True when nothing is left."""
+        offsets = self._state.setdefault("offsets", {})
+        for _ in range(BATCHES_A_TURN):
+            moved = False
+            for name in spool.files(self.directory.spool):
+                path = os.path.join(self.directory.spool, name)
+                offset = offsets.get(name, 0)
+                if os.path.getsize(path) <= offset:
+                    continue
+                records, after = spool.read_from(path, offset, BYTES_A_READ)
+                if after == offset:
+                    continue
+                self._send(translate(records))
+                offsets[name] = after
+                self._save()
+                moved = True
+            if not moved:
+                return True
+        return False
+
+    def _send(self, batch: Batch) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        metrics = [Metric(name, value, milliseconds, step) for name, value, milliseconds, step in batch.metrics]
+        for start in range(0, len(metrics), METRICS_A_BATCH):
+            self._client.log_batch(self.mlflow_run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+        tags = [RunTag(key, value) for key, value in batch.tags.items() if value is not None]
+        for start in range(0, len(tags), TAGS_A_BATCH):
+            self._client.log_batch(self.mlflow_run_id, tags=tags[start : start + TAGS_A_BATCH])
+        present = self._client.get_run(self.mlflow_run_id).data.tags if None in batch.tags.values() else {}
+        for key, value in batch.tags.items():
+            if value is None and key in present:
+                self._client.delete_tag(self.mlflow_run_id, key)
+        if batch.typed:
+            self._state["typed"] = True
+
+    # -- how it goes ----------------------------------------------------------------------------------------------
+
+    def _report_status(self, event: status.Event) -> None:
+        """What the run is now, in v1's words as a tag, and in MLflow's as the status."""
+        if self._state.get("status") == event.status:
+            return
+        self._client.set_tag(self.mlflow_run_id, "toolkit.status", event.outcome or event.status)
+        wanted = MLFLOW_STATUS.get(event.status, "SCHEDULED")
+        if wanted in ("RUNNING", "SCHEDULED") and self._state.get("mlflow_status") != wanted:
+            self._client.update_run(self.mlflow_run_id, status=wanted)
+            self._state["mlflow_status"] = wanted
+        self._state["status"] = event.status
+
+    def _close(self, event: status.Event) -> None:
+        """The run has ended: its typed values, its phases, its error, its status, and the mark that all is there."""
+        outcome = event.outcome or event.status
+        if self._state.get("typed"):
+            self._keep_typed()
+        self._client.set_tag(self.mlflow_run_id, "toolkit.status", outcome)
+        self._client.set_tag(self.mlflow_run_id, "toolkit.seconds", json.dumps(seconds_of_phases(self.directory)))
+        if event.error:
+            self._client.set_tag(self.mlflow_run_id, "toolkit.error", event.error["message"][:TAG_LENGTH])
+        record = read_json(self.directory.exit, {})
+        ended = int(record.get("time", event.time or time.time()) * 1000)
+        self._client.set_terminated(self.mlflow_run_id, MLFLOW_STATUS[outcome], ended)
+        self._state.update(status=outcome, mlflow_status=MLFLOW_STATUS[outcome], done=True)
+        self._save()
+
+    def _keep_typed(self) -> None:
+        """Lists, tables, images and texts as they were logged, so that they read back the same from anywhere."""
+        records = spool.read_all(self.directory.spool)
+        lines = "".join(json.dumps(record) + "\n" for record in records if is_typed(record))
+        self._client.log_text(self.mlflow_run_id, lines, "toolkit/metrics.jsonl")
+        tables = table_artifacts(records)
+        for name, table in tables.items():
+            self._client.log_text(self.mlflow_run_id, json.dumps(table), name)
+        if tables:
+            shown = json.dumps([{"path": name, "type": "table"} for name in tables])
+            self._client.set_tag(self.mlflow_run_id, "mlflow.loggedArtifacts", shown[:TAG_LENGTH])

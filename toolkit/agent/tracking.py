@@ -1,0 +1,157 @@
+"""The tracker: the process that carries runs into MLflow, and the only one that imports it beside the server.
+
+`python -m toolkit.agent.tracking WORKSPACE_FOLDER`, started by the agent, which writes a line to its standard input
+when there is news and closes it to end it. A run that was carried in whole leaves the folder `untracked`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit.agent import server
+from toolkit.agent.tracked_run import TrackedRun
+from toolkit.agent.wake import signal_agent
+from toolkit.inscript.files import write_json
+from toolkit.paths import WorkspacePaths
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LOOK_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+FIRST_TIMEOUT_SECONDS = 10
+LONGEST_TIMEOUT_SECONDS = 120
+# What MLflow imports if it is there and the tracker has no use for: a second of start and 100 MB of memory.
+_UNUSED = ("pandas", "scipy", "sklearn", "matplotlib", "pyarrow", "torch", "tensorflow")
+
+
+def main(arguments: list[str]) -> int:
+    paths = WorkspacePaths(Path(arguments[1]))
+    lock = os.open(paths.agent / "tracker.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # the tracker of an agent that was ended may still finish its step
+    Tracker(paths).run()
+    return 0
+
+
+class Tracker:
+    """Goes round all runs that MLflow does not have whole, and backs off while MLflow cannot be reached."""
+
+    def __init__(self, paths: WorkspacePaths) -> None:
+        self._paths = paths
+        self._client: MlflowClient | None = None
+        self._runs: dict[str, TrackedRun] = {}
+        self._pause = 0.0
+        self._stop = False
+
+    def run(self) -> None:
+        self._tell("")
+        while not self._stop:
+            began = time.monotonic()
+            left = self._round()
+            self._wait(left, time.monotonic() - began)
+
+    def _round(self) -> bool:
+        """One step for every run. True when some have more to send at once."""
+        known = sorted(os.listdir(self._paths.untracked))
+        more = False
+        for run_id in known:
+            try:
+                more |= self._advance(run_id)
+            except Exception as error:  # MLflow, its server, its database or its disk: the run is tried again
+                self._back_off(run_id, error)
+                return False
+        if known and self._pause:
+            self._pause = 0.0
+            self._tell("")
+        return more
+
+    def _advance(self, run_id: str) -> bool:
+        run = self._runs.get(run_id)
+        if run is None:
+            client = self._connect()
+            directory = self._paths.run(run_id)
+            root = str(self._paths.mlflow_artifacts) if self._is_own_store() else None
+            run = self._runs[run_id] = TrackedRun(directory, client, root)
+        if not run.exists:
+            return self._forget_leftover(run_id)
+        knew = os.path.exists(run.directory.tracking)
+        whole = run.advance()
+        if whole:
+            (self._paths.untracked / run_id).unlink(missing_ok=True)
+            del self._runs[run_id]
+        if whole or not knew:
+            signal_agent(self._paths, b"\n")
+        return False
+
+    def _forget_leftover(self, run_id: str) -> bool:
+        """Drop the mark of a submit that was ended before its run directory was there."""
+        del self._runs[run_id]
+        mark = self._paths.untracked / run_id
+        if time.time() - mark.stat().st_mtime > 3600:
+            mark.unlink()
+        return False
+
+    def _is_own_store(self) -> bool:
+        return self._uri == server.store_uri(self._paths)
+
+    def _connect(self) -> MlflowClient:
+        if self._client is None:
+            os.environ.update(server.mlflow_environment())
+            os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"  # waiting is done here, where it blocks nothing
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(FIRST_TIMEOUT_SECONDS))
+            self._uri = server.tracking_uri(self._paths)
+            if self._is_own_store():
+                _prepare_store(self._paths)
+            for name in _UNUSED:
+                sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self._uri)
+        return self._client
+
+    def _back_off(self, run_id: str, error: Exception) -> None:
+        self._runs.pop(run_id, None)  # its state on disk is what was reached
+        self._pause = min(max(1.0, self._pause * 2), LONGEST_PAUSE_SECONDS)
+        timeout = int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", FIRST_TIMEOUT_SECONDS))
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(min(timeout * 2, LONGEST_TIMEOUT_SECONDS))  # slow, perhaps
+        self._tell(f"{type(error).__name__}: {error}")
+        print(
+            time.strftime("%Y-%m-%d %H:%M:%S"),
+            f"run {run_id}: MLflow did not take it; next try in {self._pause:.0f} s\n",
+            traceback.format_exc(),
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _tell(self, unreachable: str) -> None:
+        """Let the agent know whether MLflow answers, so that nothing waits for one that does not."""
+        write_json(str(self._paths.agent / "tracker.json"), {"unreachable": unreachable, "time": time.time()})
+        signal_agent(self._paths, b"\n")
+
+    def _wait(self, more: bool, spent: float) -> None:
+        """Until there is news, or it is time to look again; standard input that ends ends the tracker."""
+        seconds = 0.0 if more else self._pause or (max(LOOK_SECONDS, spent * 2) if self._runs else 3600.0)
+        readable, _, _ = select.select([sys.stdin], [], [], seconds)
+        if readable and not os.read(sys.stdin.fileno(), 65536):
+            self._stop = True
+
+
+def _prepare_store(paths: WorkspacePaths) -> None:
+    """Let the workspace's database be read while it is written: a setting of the file, before MLflow opens it."""
+    import sqlite3
+
+    paths.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(paths.mlflow_database)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

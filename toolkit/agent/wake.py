@@ -1,0 +1,86 @@
+"""Waking the agent of a workspace from any process, and starting it where there is none."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+from toolkit.errors import storage_errors
+from toolkit.paths import WorkspacePaths
+
+# What must not reach processes that outlive the caller: it would tie them to the caller's own run.
+_RUN_VARIABLES = ("TOOLKIT_RUN_DIR", "MLFLOW_RUN_ID", "AZUREML_")
+
+
+def wake(paths: WorkspacePaths) -> None:
+    """Have the agent look at its runs now. Where no agent reads the pipe, start one; it looks at everything first."""
+    if not signal_agent(paths, b"\n"):
+        start(paths)
+
+
+def signal_agent(paths: WorkspacePaths, message: bytes) -> bool:
+    """Write one line into the agent's pipe. False where no agent reads it."""
+    try:
+        descriptor = os.open(paths.wake, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT):
+            return False
+        raise
+    try:
+        os.write(descriptor, message)
+    except BlockingIOError:
+        pass  # the pipe is full of wake-ups: it will wake
+    except BrokenPipeError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def start(paths: WorkspacePaths) -> None:
+    """Start the workspace's agent in the background. Where two are started at once, one of them leaves."""
+    with storage_errors("cannot write the agent's log", paths.agent_log):
+        paths.agent.mkdir(parents=True, exist_ok=True)
+        with paths.agent_log.open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "toolkit.agent", str(paths.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=paths.root,
+                env=background_environment(),
+            )
+
+
+def background_environment() -> dict[str, str]:
+    """The environment for processes that outlive this one: without what ties it to a run."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_RUN_VARIABLES)}
+    package_parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # So that the agent is this very toolkit, also where the caller got it from its own folder.
+    environment["PYTHONPATH"] = os.pathsep.join(
+        part for part in (package_parent, environment.get("PYTHONPATH", "")) if part
+    )
+    return environment
+
+
+def is_running(paths: WorkspacePaths) -> bool:
+    """Whether an agent reads the workspace's pipe."""
+    try:
+        os.close(os.open(paths.wake, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def stop(paths: WorkspacePaths, seconds: float = 10.0) -> bool:
+    """Ask the agent to leave and wait for it. Runs go on without it. False where none was there."""
+    if not signal_agent(paths, b"stop\n"):
+        return False
+    deadline = time.monotonic() + seconds
+    while is_running(paths) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return True

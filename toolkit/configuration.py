@@ -1,0 +1,104 @@
+"""The workspace configuration: `workspace.yaml`, what a user may edit, checked when it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import UserErrorException, storage_errors
+from toolkit.inscript.files import write_text
+
+TEMPLATE = """\
+# The configuration of a toolkit workspace. Changes count from the next submit on.
+
+# Where runs are recorded: an MLflow tracking URI, as in http://mlflow.example.com. Empty: a database of this
+# workspace's own, served on this machine when somebody asks for a URL.
+tracking_uri:
+
+# The largest source_directory that is taken, in MB; 0 for no limit.
+snapshot_limit_mb: 300
+
+# Where conda packages come from: auto (their channels, or PyPI when no channel answers), conda, or pypi.
+package_source: auto
+
+# `slots` is how many runs go at once. A target that `shares` another's takes its slots from there.
+compute_targets:
+  local: {type: local, slots: 1}
+  cpu-cluster: {type: local, shares: local}
+"""
+
+_DEFAULT_TARGETS: dict[str, dict[str, Any]] = {
+    "local": {"type": "local", "slots": 1},
+    "cpu-cluster": {"type": "local", "shares": "local"},
+}
+
+
+@dataclass(frozen=True)
+class WorkspaceConfiguration:
+    """What `workspace.yaml` says.
+
+    Attributes:
+        tracking_uri: an MLflow tracking URI, or "" for the workspace's own store.
+        snapshot_limit_mb: limit of a snapshot in megabytes (10^6 bytes); 0 for none.
+        package_source: "auto", "conda" or "pypi".
+        compute_targets: settings by name; each has a `type`.
+        agent_idle_seconds: how long the agent stays without anything to do.
+        cancel_grace_seconds: between the TERM and the KILL of a run that is cancelled or timed out.
+    """
+
+    tracking_uri: str = ""
+    snapshot_limit_mb: float = 300
+    package_source: str = "auto"
+    compute_targets: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(_DEFAULT_TARGETS))
+    agent_idle_seconds: float = 600
+    cancel_grace_seconds: float = 10
+
+
+def write_template(path: Path) -> None:
+    """Write the configuration that a new workspace starts with."""
+    with storage_errors("cannot write the workspace's configuration", path):
+        write_text(str(path), TEMPLATE)
+
+
+def load(path: Path) -> WorkspaceConfiguration:
+    """Read and check a workspace's configuration.
+
+    Raises:
+        UserErrorException: broken YAML, unknown keys or values, naming the valid ones.
+    """
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        document = {}
+    except yaml.YAMLError as error:
+        raise UserErrorException(f"{path} is not valid YAML: {error}. Mend it there") from error
+    known = WorkspaceConfiguration.__dataclass_fields__
+    if not isinstance(document, dict):
+        raise UserErrorException(f"{path} must hold a mapping with the keys {', '.join(known)}")
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise UserErrorException(f"{path}: unknown key {', '.join(map(str, unknown))}; known are {', '.join(known)}")
+    given = {key: value for key, value in document.items() if value is not None}
+    configuration = WorkspaceConfiguration(**given)
+    _check(path, configuration)
+    return configuration
+
+
+def _check(path: Path, configuration: WorkspaceConfiguration) -> None:
+    if configuration.package_source not in ("auto", "conda", "pypi"):
+        raise UserErrorException(
+            f"{path}: package_source is '{configuration.package_source}'; it can be auto, conda or pypi"
+        )
+    for key in ("snapshot_limit_mb", "agent_idle_seconds", "cancel_grace_seconds"):
+        value = getattr(configuration, key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            raise UserErrorException(f"{path}: {key} is {value!r}; it must be a number, 0 or more")
+    targets = configuration.compute_targets
+    if not isinstance(targets, dict):
+        raise UserErrorException(f"{path}: compute_targets must be a mapping of names to settings")
+    for name, settings in targets.items():
+        if not isinstance(settings, dict) or "type" not in settings:
+            raise UserErrorException(f"{path}: compute target '{name}' needs a type, as in {name}: {{type: local}}")

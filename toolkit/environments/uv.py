@@ -1,0 +1,55 @@
+"""uv, as the toolkit calls it: with the user's pip configuration, failing in its own words."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import NoReturn
+
+from toolkit.environments import pip_config, process
+from toolkit.environments.process import Log, Outcome
+from toolkit.errors import EnvironmentBuildError, storage_errors
+
+_NOT_FOR_US = ("UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_VENV_CLEAR", "UV_VENV_SEED", "UV_PROJECT", "UV_WORKING_DIR",
+               "UV_REQUIRE_HASHES", "UV_COMPILE_BYTECODE", "UV_VENV_RELOCATABLE", "VIRTUAL_ENV", "CONDA_PREFIX",
+               "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")  # fmt: skip
+_STORAGE_CODE = re.compile(r"\(os error (28|30|122)\)")
+
+
+@lru_cache(maxsize=1)
+def executable() -> str:
+    """The path of uv."""
+    import uv
+
+    return uv.find_uv_bin()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The variables that uv runs with: the user's, their pip configuration, and `more` over both."""
+    variables = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_US}
+    variables.update(pip_config.uv_variables(pip_config.read()))
+    return {**variables, "UV_NO_PROGRESS": "1", "NO_COLOR": "1", **more}
+
+
+def pip(command: str, arguments: list[str], log: Log, cwd: Path, stdin: str = "", show: bool = True,
+        seconds: float | None = None, **variables: str) -> Outcome:  # fmt: skip
+    """Run `uv pip COMMAND ARGUMENTS...`; the caller looks at the outcome's code."""
+    words = [executable(), "pip", command, *arguments, *pip_config.uv_arguments(pip_config.read())]
+    return process.run(words, log, environment(**variables), cwd, stdin, show, seconds)
+
+
+def fail(what: str, outcome: Outcome, advice: str, path: Path) -> NoReturn:
+    """Raise what a failed command comes to: a full disk is a `StorageError`, the rest is the tool's own words."""
+    raise_if_storage(outcome.messages, path)
+    words = outcome.messages or outcome.output.strip() or f"exit code {outcome.code}"
+    raise EnvironmentBuildError(f"{what}:\n{words}\n{advice}")
+
+
+def raise_if_storage(message: str, path: Path) -> None:
+    """Raise a `StorageError` where a tool's message tells of a full or read-only disk."""
+    found = _STORAGE_CODE.search(message)
+    if found is not None:
+        with storage_errors("cannot write the environment", path):
+            raise OSError(int(found[1]), os.strerror(int(found[1])))

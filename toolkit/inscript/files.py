@@ -1,0 +1,80 @@
+"""Files that are written whole or not at all, and lines that are appended in one write."""
+
+import errno
+import json
+import os
+import socket
+from typing import Any, List
+
+
+def read_json(path: str, default: Any = None) -> Any:
+    """The JSON document in `path`, or `default` where there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return default
+
+
+def write_text(path: str, text: str) -> None:
+    """Write `text` to `path` so that a reader sees the old file or the whole new one, never a part."""
+    staging = "%s.%s-%d.tmp" % (path, socket.gethostname(), os.getpid())
+    try:
+        with open(staging, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(staging, path)
+    except BaseException:
+        try:
+            os.unlink(staging)
+        except OSError:
+            pass
+        raise
+
+
+def write_json(path: str, value: object) -> None:
+    """Write `value` as JSON, whole or not at all (see `write_text`)."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def claim_json(path: str, value: object) -> bool:
+    """Write `value` to `path` unless the file exists already. True where this call wrote it.
+
+    The file appears whole: it is written beside and linked into place, and linking fails where somebody was first.
+    """
+    staging = "%s.%s-%d.tmp" % (path, socket.gethostname(), os.getpid())
+    write_json(staging, value)
+    try:
+        os.link(staging, path)
+    except OSError as error:
+        if error.errno == errno.EEXIST:
+            return False
+        raise
+    finally:
+        os.unlink(staging)
+    return True
+
+
+def append_line(path: str, line: str) -> None:
+    """Append one line in one write, so that several writers never mix within a line."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, (line + "\n").encode("utf-8", "surrogatepass"))
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: str) -> List[str]:
+    """The whole lines of `path`; a torn last line, which a writer is in the middle of, is left out."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return []
+    whole = content[: content.rfind(b"\n") + 1]
+    return whole.decode("utf-8", "replace").splitlines()
+
+
+def is_within(parent: str, path: str) -> bool:
+    """Whether `path`, with `..` and links resolved, lies below the folder `parent`."""
+    parent, path = os.path.realpath(parent), os.path.realpath(path)
+    return path == parent or path.startswith(parent.rstrip(os.sep) + os.sep)

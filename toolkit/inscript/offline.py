@@ -1,0 +1,171 @@
+"""The offline run: outside a submitted run it prints what Azure ML SDK v1 printed, and keeps everything."""
+
+import os
+import sys
+from typing import Any, Dict, List, Optional
+
+from toolkit.inscript import metrics
+from toolkit.inscript import run as online
+from toolkit.inscript.files import write_json
+from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.spool import Spool, read_all
+from toolkit.inscript.values import warn_once
+
+QUIET = "TOOLKIT_OFFLINE_QUIET"  # set it to silence the "Attempted to …" lines
+
+
+def _unique() -> str:
+    """A random UUID (version 4) as text, without the cost of importing `uuid`."""
+    value = bytearray(os.urandom(16))
+    value[6] = value[6] & 0x0F | 0x40
+    value[8] = value[8] & 0x3F | 0x80
+    text = value.hex()
+    return "-".join([text[:8], text[8:12], text[12:16], text[16:20], text[20:]])
+
+
+def _say(message: str) -> None:
+    if not os.environ.get(QUIET):
+        print(message)
+
+
+class OfflineRun(online.Run):
+    """Has the whole interface of a run. What is logged is kept below `root`, for `toolkit import`."""
+
+    @classmethod
+    def begin(cls, root: Optional[str] = None, run_id: Optional[str] = None) -> "OfflineRun":
+        if root is None:
+            root = os.path.join(
+                os.environ.get("TOOLKIT_HOME") or os.path.expanduser("~/.local/share/toolkit"), "offline"
+            )
+        return cls(RunDirectory(os.path.join(root, run_id or "OfflineRun_" + _unique())))
+
+    def __init__(self, directory: RunDirectory) -> None:
+        online.Run.__init__(self, directory)
+        self._created = online.now()
+        self._spool = Spool(directory.spool, on_create=self._describe)  # nothing on disk before something is logged
+
+    def _describe(self) -> None:
+        write_json(
+            self._directory.definition,
+            {
+                "id": self.id,
+                "experiment": "offline",
+                "script": sys.argv[0],
+                "arguments": sys.argv[1:],
+                "created": self._created,
+                "working_directory": os.getcwd(),
+            },
+        )
+
+    @property
+    def experiment(self) -> online.ScriptExperiment:
+        return online.ScriptExperiment("offline", online.ScriptWorkspace("offline"))
+
+    @property
+    def parent(self) -> None:
+        return None
+
+    def __enter__(self) -> "OfflineRun":
+        _say("[START] Run %s context" % self.id)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        _say("[STOP] Run %s context" % self.id)
+
+    def log(self, name: str, value: object, description: str = "", step: Optional[int] = None) -> None:
+        _say("Attempted to log scalar metric %s:\n%s" % (name, value))
+        online.Run.log(self, name, value, description, step)
+
+    def log_list(self, name: str, value: object, description: str = "") -> None:
+        _say("Attempted to log list metric %s:\n%s" % (name, value))
+        online.Run.log_list(self, name, value, description)
+
+    def log_row(self, name: str, description: Optional[str] = None, **kwargs: object) -> None:
+        _say("Attempted to log row metric %s:\n%s" % (name, kwargs))
+        online.Run.log_row(self, name, description, **kwargs)
+
+    def log_table(self, name: str, value: Dict[str, Any], description: str = "") -> None:
+        _say("Attempted to log table metric %s:\n%s" % (name, value))
+        online.Run.log_table(self, name, value, description)
+
+    def log_image(
+        self, name: str, path: Optional[str] = None, plot: Optional[Any] = None, description: str = ""
+    ) -> None:
+        _say("Attempted to log image metric %s:\n%s" % (name, path if plot is None else plot))
+        online.Run.log_image(self, name, path, plot, description)
+
+    def tag(self, key: str, value: Optional[object] = None) -> None:
+        _say("Attempted to add tag %s with value %s" % (key, value))
+        online.Run.tag(self, key, value)
+
+    def set_tags(self, tags: Dict[str, Any]) -> None:
+        _say("Attempted to set tags %s" % (tags,))
+        for key, value in tags.items():
+            online.Run.tag(self, key, value)
+
+    def add_properties(self, properties: Dict[str, Any]) -> None:
+        _say("Attempted to add properties %s" % (properties,))
+        online.Run.add_properties(self, properties)
+
+    def upload_file(self, name: str, path_or_stream: Any, datastore_name: Optional[str] = None) -> None:
+        _say("Attempted to track file %s at %s" % (name, path_or_stream))
+        online.Run.upload_file(self, name, path_or_stream)
+
+    def upload_files(
+        self,
+        names: List[str],
+        paths: List[str],
+        return_artifacts: bool = False,
+        timeout_seconds: Optional[int] = None,
+        datastore_name: Optional[str] = None,
+    ) -> None:
+        _say("Attempted to track files %s at %s" % (names, paths))
+        for name, path in zip(names, paths):
+            online.Run.upload_file(self, name, path)
+
+    def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
+        _say("Attempted to track folder %s at %s" % (name, path))
+        quiet, os.environ[QUIET] = os.environ.get(QUIET), "1"
+        try:
+            online.Run.upload_folder(self, name, path)
+        finally:
+            os.environ[QUIET] = quiet or ""
+
+    def flush(self, timeout_seconds: float = 300) -> None:
+        _say("Attempted to flush run with id %s" % self.id)
+        online.Run.flush(self, timeout_seconds)
+
+    def get_metrics(
+        self,
+        name: Optional[str] = None,
+        recursive: bool = False,
+        run_type: Optional[str] = None,
+        populate: bool = False,
+    ) -> Dict[str, Any]:
+        self._spool.flush()
+        return metrics.collect(read_all(self._directory.spool), name)
+
+    def complete(self, _set_status: bool = True) -> None:
+        self._spool.flush()
+
+    def fail(
+        self,
+        error_details: Optional[object] = None,
+        error_code: Optional[object] = None,
+        _set_status: bool = True,
+    ) -> None:
+        _say("Run %s failed with error code %s:\n%s" % (self.id, error_code, error_details))
+        self._spool.record("property", name="error_details", value=str(error_details))
+
+    def cancel(self) -> None:
+        warn_once("cancel", "run.cancel() of an offline run does nothing")
+
+    def get_status(self) -> str:
+        return "Running"
+
+    def child_run(
+        self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: Optional[object] = None
+    ) -> "OfflineRun":
+        """Another offline run, `<id>.<name>`, beside this one."""
+        root = os.path.dirname(self._directory.root)
+        return OfflineRun.begin(root, run_id or "%s.%s" % (self.id, name or _unique()))

@@ -1,0 +1,122 @@
+"""The run directory: every file of a run, who writes it, and the names that users' scripts depend on.
+
+run.json                        the definition, written once at submit
+events.jsonl                    status by status, appended by the agent (its first line by submit)
+cancel.json                     somebody asked to cancel: the first request is kept
+environment.json                the interpreter and lock that the run got, by the agent
+plan.json                       the exact command, by the target
+environ.json                    the submitter's environment variables, deleted as soon as the script has them
+started.json  script.json       by the launcher: that it lives, and that the script does
+exit.json                       by the launcher, once: how the script ended
+heartbeat  launcher.lock        touched and held by the launcher while it lives
+tracking.json                   how far MLflow has it, by the tracker
+spool/*.jsonl                   what scripts logged, append-only, one file a process
+artifacts/                      what scripts uploaded
+azureml-logs/                   build, control and driver logs
+work/                           the working copy: outputs/ and logs/ are in it
+"""
+
+import os
+
+
+class RunDirectory:
+    """Names every file of one run."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.id = os.path.basename(root.rstrip(os.sep))
+
+    def __repr__(self) -> str:
+        return "RunDirectory(%r)" % self.root
+
+    def _at(self, *names: str) -> str:
+        return os.path.join(self.root, *names)
+
+    @property
+    def definition(self) -> str:
+        return self._at("run.json")
+
+    @property
+    def events(self) -> str:
+        return self._at("events.jsonl")
+
+    @property
+    def cancel(self) -> str:
+        return self._at("cancel.json")
+
+    @property
+    def environment(self) -> str:
+        return self._at("environment.json")
+
+    @property
+    def git_diff(self) -> str:
+        return self._at("git.diff")
+
+    @property
+    def plan(self) -> str:
+        return self._at("plan.json")
+
+    @property
+    def environ(self) -> str:
+        return self._at("environ.json")
+
+    @property
+    def script(self) -> str:
+        return self._at("script.json")
+
+    @property
+    def started(self) -> str:
+        return self._at("started.json")
+
+    @property
+    def exit(self) -> str:
+        return self._at("exit.json")
+
+    @property
+    def heartbeat(self) -> str:
+        return self._at("heartbeat")
+
+    @property
+    def launcher_lock(self) -> str:
+        return self._at("launcher.lock")
+
+    @property
+    def tracking(self) -> str:
+        return self._at("tracking.json")
+
+    @property
+    def spool(self) -> str:
+        return self._at("spool")
+
+    @property
+    def artifacts(self) -> str:
+        return self._at("artifacts")
+
+    @property
+    def logs(self) -> str:
+        """The folder of the run's own logs; the script's `logs/` is in `work`."""
+        return self._at("azureml-logs")
+
+    @property
+    def build_log(self) -> str:
+        return self._at("azureml-logs", "20_image_build_log.txt")
+
+    @property
+    def control_log(self) -> str:
+        return self._at("azureml-logs", "60_control_log.txt")
+
+    @property
+    def driver_log(self) -> str:
+        return self._at("azureml-logs", "70_driver_log.txt")
+
+    @property
+    def work(self) -> str:
+        return self._at("work")
+
+    @property
+    def outputs(self) -> str:
+        return self._at("work", "outputs")
+
+    @property
+    def script_logs(self) -> str:
+        return self._at("work", "logs")

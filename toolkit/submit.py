@@ -1,0 +1,210 @@
+"""Submitting: check everything first, then freeze the sources, write the run directory, wake the agent."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit import git, snapshot
+from toolkit.agent.wake import wake
+from toolkit.errors import UserErrorException, storage_errors
+from toolkit.inscript.files import is_within, read_json, write_json
+from toolkit.inscript.rundir import RunDirectory
+from toolkit.paths import WorkspacePaths, home
+from toolkit.status import COMPLETED, NOT_STARTED, Event, append_event
+from toolkit.targets import registry
+
+if TYPE_CHECKING:
+    from toolkit.experiment import Experiment
+    from toolkit.run import Run
+    from toolkit.script_run_config import ScriptRunConfig
+
+# Of the submitter's environment: what would tie the script to the submitter's own run or Python.
+_OWN = ("TOOLKIT_RUN_DIR", "AZUREML_RUN_ID", "MLFLOW_RUN_ID", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__")
+
+
+def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> Run:
+    """Submit a run: see `Experiment.submit`."""
+    workspace = experiment.workspace
+    began = time.time()
+    definition = define(experiment, config, tags)
+    settings = workspace.configuration
+    record = git.begin(config.source_directory)
+    frozen = snapshot.take(
+        config.source_directory,
+        workspace.paths.snapshots,
+        limit_bytes=int(settings.snapshot_limit_mb * 1e6),
+        exclude=[home().root, workspace.paths.root],
+    )
+    for warning in frozen.warnings:
+        print(f"toolkit: {warning}", file=sys.stderr)
+    environment = config.run_config.environment
+    if not environment.uses_own_interpreter:
+        environment.register(workspace)
+    definition["environment"]["version"] = environment.version
+    definition["snapshot"] = {
+        "id": frozen.id,
+        "files": frozen.files,
+        "bytes": frozen.bytes,
+        "seconds": round(time.time() - began, 4),
+    }
+    definition["submitted"] = began
+    commit = record.result()
+    if commit is not None:
+        definition["git"] = {
+            key: getattr(commit, key) for key in ("repository_uri", "branch", "commit", "dirty", "untracked")
+        }
+        definition["properties"].update(commit.properties())
+    _create(workspace.paths, experiment, definition, commit.diff if commit else b"")
+    wake(workspace.paths)
+    return _run(experiment, definition["id"])
+
+
+def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> dict[str, Any]:
+    """The definition of a run, checked: what is not in the sources. Nothing is written.
+
+    Raises:
+        UserErrorException: something in `config` cannot work.
+    """
+    from toolkit.script_run_config import ScriptRunConfig
+
+    if not isinstance(config, ScriptRunConfig):
+        raise UserErrorException(f"submit takes a ScriptRunConfig, not a {type(config).__name__}")
+    workspace, run_config = experiment.workspace, config.run_config
+    settings = workspace.configuration
+    registry.check(run_config.target, settings, workspace.paths.configuration)
+    _check_script(config)
+    seconds = run_config.max_run_duration_seconds
+    if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
+        raise UserErrorException(f"max_run_duration_seconds is {seconds!r}; it must be a number of seconds above 0")
+    environment = run_config.environment.resolve(settings.package_source)
+    return {
+        "id": f"{experiment.name}_{int(time.time())}_{secrets.token_hex(4)}",
+        "experiment": experiment.name,
+        "workspace": workspace.name,
+        "target": run_config.target,
+        "source_directory": os.path.abspath(config.source_directory),
+        "script": config.script,
+        "command": config.command_line,
+        "arguments": config.argument_list,
+        "environment": environment,
+        "environment_variables": _variables(run_config.environment_variables),
+        "max_run_duration_seconds": seconds,
+        "tags": {str(key): str(value) for key, value in tags.items()},
+        "properties": {"_azureml.ComputeTargetType": "local"},
+        "user": _user(),
+    }
+
+
+def _check_script(config: ScriptRunConfig) -> None:
+    source = config.source_directory
+    if not os.path.isdir(source):
+        raise UserErrorException(
+            f"source_directory '{source}' is not a folder (looked in {os.getcwd()}): it is the folder with the script"
+        )
+    if config.command_line:
+        return
+    if not config.script:
+        raise UserErrorException("ScriptRunConfig needs a script, as in script='train.py', or a command")
+    path = os.path.join(source, config.script)
+    if not os.path.isfile(path) or os.path.isabs(config.script) or not is_within(source, path):
+        scripts = sorted(name for name in os.listdir(source) if name.endswith(".py"))[:10]
+        raise UserErrorException(
+            f"{config.script} script path doesn't exist. The script should be inside the project folder "
+            f"'{source}'; there it has: {', '.join(scripts) or 'no .py file'}"
+        )
+
+
+def _variables(variables: dict[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in variables.items()}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        return str(os.getuid())
+
+
+def _create(paths: WorkspacePaths, experiment: Experiment, definition: dict[str, Any], diff: bytes) -> None:
+    """Make the run directory: beside first, and renamed into place when it is whole.
+
+    The marks are made before it, so that a submit that is ended in the middle leaves either nothing that counts or a
+    run that the agent finds.
+    """
+    run_id = definition["id"]
+    staging = RunDirectory(str(paths.runs / f".{run_id}"))
+    with storage_errors(f"cannot create the run {run_id}", paths.runs):
+        try:
+            definition["number"] = experiment.add_run(run_id)
+            os.makedirs(staging.logs, mode=0o700)
+            write_json(staging.definition, definition)
+            if diff:
+                Path(staging.git_diff).write_bytes(diff)
+            _save_environ(staging, definition["environment"]["user_managed"])
+            append_event(staging, Event(NOT_STARTED))
+            for folder in (paths.active, paths.untracked):
+                folder.mkdir(exist_ok=True)
+                (folder / run_id).touch()
+            os.rename(staging.root, paths.run(run_id).root)
+        except BaseException:
+            shutil.rmtree(staging.root, ignore_errors=True)
+            for folder in (paths.active, paths.untracked):
+                (folder / run_id).unlink(missing_ok=True)
+            raise
+
+
+def _save_environ(run: RunDirectory, same_python: bool) -> None:
+    """The variables that the script inherits, as a program started here would; deleted when it has them."""
+    left_out = {*_OWN} if same_python else {*_OWN, "PYTHONPATH"}
+    environ = {key: value for key, value in os.environ.items() if key not in left_out}
+    descriptor = os.open(run.environ, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(environ, file)
+
+
+def _run(experiment: Experiment, run_id: str) -> Run:
+    from toolkit.run import Run
+
+    return Run(experiment, run_id)
+
+
+def import_offline_run(experiment: Experiment, run_id: str) -> Run:
+    """Import an offline run: see `Experiment.import_offline_run`."""
+    source = RunDirectory(str(home().offline / run_id))
+    offline = read_json(source.definition)
+    paths = experiment.workspace.paths
+    if offline is None:
+        known = sorted(os.listdir(home().offline)) if home().offline.is_dir() else []
+        raise UserErrorException(f"there is no offline run '{run_id}'; there are: {', '.join(known[-20:]) or 'none'}")
+    if os.path.exists(paths.run(run_id).root):
+        raise UserErrorException(f"'{run_id}' is in the workspace '{experiment.workspace.name}' already")
+    staging = RunDirectory(str(paths.runs / f".{run_id}"))
+    with storage_errors(f"cannot import {run_id}", paths.runs):
+        shutil.rmtree(staging.root, ignore_errors=True)
+        shutil.copytree(source.root, staging.root)
+        created = os.stat(source.definition).st_mtime
+        definition = {
+            **offline,
+            "experiment": experiment.name,
+            "workspace": experiment.workspace.name,
+            "number": experiment.add_run(run_id),
+            "target": "offline",
+            "environment": {"name": "", "user_managed": True},
+            "submitted": created,
+            "user": _user(),
+        }
+        write_json(staging.definition, definition)
+        append_event(staging, Event(NOT_STARTED, time=created))
+        append_event(staging, Event(COMPLETED))
+        (paths.untracked / run_id).touch()
+        os.rename(staging.root, paths.run(run_id).root)
+    wake(paths)
+    return _run(experiment, run_id)

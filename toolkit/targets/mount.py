@@ -1,0 +1,41 @@
+"""A copy of the in-script side, by content, for the path of runs: `from toolkit import Run` works everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from toolkit.errors import storage_errors
+from toolkit.paths import home
+
+SOURCE = Path(__file__).resolve().parent.parent / "inscript"
+
+
+def inscript_folder() -> Path:
+    """The folder to put on PYTHONPATH: it holds `toolkit/` with the in-script side and nothing else.
+
+    Made once a version, whole or not at all; a copy, so that an upgrade of the toolkit changes no run that goes on.
+    """
+    sources = sorted(SOURCE.glob("*.py"))
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    folder = home().inscript / digest.hexdigest()[:16]
+    if folder.is_dir():
+        return folder
+    staging = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    with storage_errors("cannot copy the in-script side", folder):
+        package = staging / "toolkit" / "inscript"
+        package.mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            shutil.copyfile(source, package / source.name)
+        shutil.copyfile(SOURCE / "mounted.py", staging / "toolkit" / "__init__.py")
+        try:
+            staging.rename(folder)
+        except OSError:  # another process was first
+            shutil.rmtree(staging, ignore_errors=True)
+            if not folder.is_dir():
+                raise
+    return folder
