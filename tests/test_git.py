@@ -171,9 +171,7 @@ def test_the_repository_of_somebody_else(repository: Path, monkeypatch: pytest.M
     assert "dubious ownership" in asked.warning
 
 
-def test_a_hook_that_runs_us_does_not_decide(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hook_that_runs_us_does_not_decide(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other"
     other.mkdir()
     run(other, "init", "-q", "-b", "elsewhere")
@@ -207,7 +205,7 @@ ADDRESSES = {
     "https://example.com/a.git": "https://example.com/a.git",
     "https://me@example.com/a.git": "https://example.com/a.git",
     "https://me:p@ss@example.com:8443/a.git": "https://example.com:8443/a.git",
-    "https://me:p/ss@example.com/a.git": "https://example.com",
+    "https://me:p/ss@example.com/a.git": "https://example.com/a.git",
     "https://example.com/a@1.git": "https://example.com/a@1.git",
     "https://example.com:8443/a@1.git": "https://example.com:8443/a@1.git",
     "https://example.com/a.git?token=x#y": "https://example.com/a.git",

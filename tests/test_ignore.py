@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,19 @@ def write(root: Path, tree: Tree) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
+
+
+@contextmanager
+def nobody(folder: str) -> Iterator[None]:
+    """Be nobody, to whom the folder belongs: root may read everything."""
+    was = os.geteuid()
+    if was == 0:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
 
 
 def kept(root: Path, exclude: tuple[Path, ...] = ()) -> set[str]:
@@ -43,7 +59,15 @@ def git_keeps(repository: Path) -> Iterator[Callable[[Tree], set[str]]]:
 
     def ask(tree: Tree) -> set[str]:
         write(repository, tree)
-        command = ["git", "-c", "core.excludesFile=/dev/null", "ls-files", "-z", "--others", "--exclude-standard"]
+        command = [
+            "git",
+            "-c",
+            "core.excludesFile=/dev/null",
+            "ls-files",
+            "-z",
+            "--others",
+            "--exclude-standard",
+        ]
         listed = subprocess.run(command, cwd=repository, check=True, capture_output=True).stdout
         return set(listed.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
@@ -75,17 +99,45 @@ LIKE_GIT = {
     "all but one": {".gitignore": "/*\n!/src\n", "a": "", "src/b": "", "c/d": ""},
     "pruned": {".gitignore": "d/\n!d/a\n", "d/a": "", "d/b": ""},
     "not pruned": {".gitignore": "d/*\n!d/a\n", "d/a": "", "d/b": ""},
-    "deeper wins": {".gitignore": "*.log\n", "d/.gitignore": "!a.log\n", "d/a.log": "", "d/b.log": "", "e/a.log": ""},
+    "deeper wins": {
+        ".gitignore": "*.log\n",
+        "d/.gitignore": "!a.log\n",
+        "d/a.log": "",
+        "d/b.log": "",
+        "e/a.log": "",
+    },
     "deeper in a pruned": {".gitignore": "d\n", "d/.gitignore": "!a\n", "d/a": ""},
     "nested anchored": {"d/.gitignore": "/a\ne/f\n", "a": "", "d/a": "", "d/x/a": "", "d/e/f": "", "e/f": ""},
-    "classes": {".gitignore": "[ab]1\n[!ab]2\n[^ab]3\n[a-c]4\n", **{f"{c}{n}": "" for c in "abcd" for n in "1234"}},
-    "odd classes": {".gitignore": "[]a]1\n[!]a]2\n[a-]3\n[z-a]4\n", "]1": "", "b2": "", "-3": "", "z4": "", "b4": ""},
+    "classes": {
+        ".gitignore": "[ab]1\n[!ab]2\n[^ab]3\n[a-c]4\n",
+        **{f"{c}{n}": "" for c in "abcd" for n in "1234"},
+    },
+    "odd classes": {
+        ".gitignore": "[]a]1\n[!]a]2\n[a-]3\n[z-a]4\n",
+        "]1": "",
+        "b2": "",
+        "-3": "",
+        "z4": "",
+        "b4": "",
+    },
     "escapes in a class": {".gitignore": "[a\\]b]1\n[\\-x]2\n", "]1": "", "a1": "", "-2": "", "\\2": ""},
-    "named classes": {".gitignore": "[[:digit:]x]1\n[[:no:]]2\n[[:]3\n", "01": "", "x1": "", "n2": "", ":3": ""},
+    "named classes": {
+        ".gitignore": "[[:digit:]x]1\n[[:no:]]2\n[[:]3\n",
+        "01": "",
+        "x1": "",
+        "n2": "",
+        ":3": "",
+    },
     "broken class": {".gitignore": "[a\n[\na[\n", "[a": "", "a": "", "[": "", "a[": ""},
     "backslash at the end": {".gitignore": "a\\\nb\n", "a": "", "a\\": "", "b": ""},
     "escaped wildcards": {".gitignore": "\\*\na\\?\n\\[b\n", "*": "", "a?": "", "ab": "", "[b": "", "x": ""},
-    "unicode": {".gitignore": "größe.txt\n数据/\n?.md\n", "größe.txt": "", "数据/x": "", "é.md": "", "e.md": ""},
+    "unicode": {
+        ".gitignore": "größe.txt\n数据/\n?.md\n",
+        "größe.txt": "",
+        "数据/x": "",
+        "é.md": "",
+        "e.md": "",
+    },
     "not UTF-8": {".gitignore": "\udcff*\n", "\udcffa": "", "a": ""},
     "slashes alone": {".gitignore": "/\n//\n!\n!/\n**/\n", "a": "", "d/b": ""},
     "a directory as ignore file": {".gitignore/a": "a\n", "a": ""},
@@ -103,9 +155,27 @@ def random_tree(seed: int) -> Tree:
     """A small tree with ignore files whose patterns hit its names often."""
     rng = random.Random(seed)
     names = ["a", "b", "ab", "a.b", "b.a", "-", "]", "a b", "ba", "é", "\\", "[", "!a", "#b", "a "]
-    pieces = ["a", "b", "*", "**", "?", "/", ".", "[ab]", "[!a]", "[^b-]", "[]-]", "\\", "-", " ", "é", "[a-b", "]"]
+    pieces = [
+        "a",
+        "b",
+        "*",
+        "**",
+        "?",
+        "/",
+        ".",
+        "[ab]",
+        "[!a]",
+        "[^b-]",
+        "[]-]",
+        "\\",
+        "-",
+        " ",
+        "é",
+        "[a-b",
+        "]",
+    ]
     pieces += ["[[:alpha:]]", "**/", "/**", "a/", "/b", "[\\]b]"]
-    tree = {}
+    tree: Tree = {}
     for _ in range(rng.randint(3, 14)):
         parts = [rng.choice(names) for _ in range(rng.randint(1, 3))]
         parents = {"/".join(parts[:end]) for end in range(1, len(parts))}
@@ -136,7 +206,10 @@ def test_the_same_files_as_git_in_random_trees(
 
 
 def test_amlignore_replaces_gitignore_everywhere(tmp_path: Path) -> None:
-    write(tmp_path, {".amlignore": "a\n", ".gitignore": "b\n", "a": "", "b": "", "d/.gitignore": "c\n", "d/c": ""})
+    write(
+        tmp_path,
+        {".amlignore": "a\n", ".gitignore": "b\n", "a": "", "b": "", "d/.gitignore": "c\n", "d/c": ""},
+    )
     write(tmp_path, {"e/.amlignore": "!a\nf\n", "e/a": "", "e/f": ""})
     assert kept(tmp_path) == {".amlignore", ".gitignore", "b", "d/.gitignore", "d/c", "e/.amlignore", "e/a"}
 
@@ -221,37 +294,14 @@ def test_a_named_pipe_as_ignore_file_does_not_block(tmp_path: Path) -> None:
     assert kept(tmp_path) == {".amlignore", "a"}
 
 
-@pytest.fixture
-def not_root() -> Iterator[None]:
-    """Root may read everything: be nobody for a while."""
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    yield
-    os.seteuid(was)
-
-
-def test_an_unreadable_directory_is_named(tmp_path: Path, not_root: None) -> None:
-    root = Path(os.path.realpath(tmp_path))
-    was = os.geteuid()
-    os.seteuid(os.getuid())
-    for part in [root, *root.parents][:4]:
-        part.chmod(part.stat().st_mode | 0o755)
-    write(root, {"d/a": ""})
-    (root / "d").chmod(0)
-    os.seteuid(was)
-    with pytest.raises(SnapshotException, match=r"/d cannot be read: Permission denied"):
-        kept(root)
-
-
-def test_an_unreadable_ignore_file_is_named(tmp_path: Path, not_root: None) -> None:
-    root = Path(os.path.realpath(tmp_path))
-    was = os.geteuid()
-    os.seteuid(os.getuid())
-    for part in [root, *root.parents][:4]:
-        part.chmod(part.stat().st_mode | 0o755)
-    write(root, {".gitignore": "a\n"})
-    (root / ".gitignore").chmod(0)
-    os.seteuid(was)
-    with pytest.raises(SnapshotException, match=r"\.gitignore cannot be read: Permission denied"):
-        kept(root)
+@pytest.mark.parametrize("name", ["d", ".gitignore"])
+def test_what_cannot_be_read_is_named(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, nobody(folder):
+        root = Path(folder)
+        write(root, {"d/a": "", ".gitignore": "a\n"})
+        (root / name).chmod(0)
+        try:
+            with pytest.raises(SnapshotException, match=rf"{re.escape(name)} cannot be read: Permission denied"):
+                kept(root)
+        finally:
+            (root / name).chmod(0o700)

@@ -23,7 +23,9 @@ PYTHON36 = Path.home() / ".pyenv/versions/3.6.15/bin/python"
 PYTHONS = [
     pytest.param(sys.executable, id="this Python"),
     pytest.param(
-        str(PYTHON36), id="3.6", marks=pytest.mark.skipif(not PYTHON36.exists(), reason=f"{PYTHON36} is missing")
+        str(PYTHON36),
+        id="3.6",
+        marks=pytest.mark.skipif(not PYTHON36.exists(), reason=f"{PYTHON36} is missing"),
     ),
 ]
 CODE = "import sys; from toolkit.inscript import workcopy; getattr(workcopy, sys.argv[1])(*sys.argv[2:])"
@@ -40,7 +42,7 @@ def in_a_process(tmp_path: Path) -> Call:
     def call(python: str, function: str, *arguments: object) -> None:
         environment = {"PYTHONPATH": str(package.parent), "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [python, "-W", "error", "-c", CODE, function, *map(str, arguments)]
-        subprocess.run(command, check=True, env=environment)
+        subprocess.run(command, check=True, env=environment, cwd=package.parent)
 
     return call
 
@@ -56,7 +58,7 @@ def sources(root: Path) -> Path:
     (root / "latest").symlink_to("pkg/deep")
     (root / "pkg/up").symlink_to("../train.py")
     (root / "dangling").symlink_to("missing")
-    with open(os.fsencode(root) + b"/pkg/\xff\n", "wb") as file:  # noqa: PTH123
+    with open(os.fsencode(root) + b"/pkg/\xff\n", "wb") as file:
         file.write(b"odd")
     return root
 
@@ -102,7 +104,16 @@ def test_what_the_script_made_or_changed_is_left(python: str, tmp_path: Path, in
     (work / "latest").unlink()
     (work / "latest").symlink_to("pkg")
     in_a_process(python, "leave_only_new", store, taken.id, work)
-    left = {b"outputs", b"outputs/model.pt", b"made_empty", b"train.py", b"pkg", b"pkg/deep", b"pkg/deep/new", b"latest"}
+    left = {
+        b"outputs",
+        b"outputs/model.pt",
+        b"made_empty",
+        b"train.py",
+        b"pkg",
+        b"pkg/deep",
+        b"pkg/deep/new",
+        b"latest",
+    }
     assert listing(work).keys() == left
     in_a_process(python, "leave_only_new", store, taken.id, work)
     assert listing(work).keys() == left

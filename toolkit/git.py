@@ -59,7 +59,13 @@ _FOREIGN = (
     "GIT_EXTERNAL_DIFF",
     "GIT_DIFF_OPTS",
 )
-_SETTINGS = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "LC_ALL": "C"}
+_SETTINGS = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS": "",
+    "LC_ALL": "C",
+}
 
 
 @dataclass(frozen=True)
@@ -288,7 +294,7 @@ def without_credentials(uri: str) -> str:
     web = scheme.lower() in ("http", "https")
     user, at, host = authority.rpartition("@")
     if not at and "@" in path and re.search(r":(?!\d*$)", authority):
-        # A password with a slash in it, which no address may have; better to lose a part of the path than to show it.
+        # A password with a slash in it, which no address may have; rather lose a part of the path than show it.
         host, path = path.rpartition("@")[2], ""
     if at and not web:
         host = user.partition(":")[0] + "@" + host

@@ -43,6 +43,7 @@ _COARSE_TICK_NS = 2_000_000_000  # FAT counts in two seconds, other file systems
 _STALE_S = 86_400  # staging files of killed processes are deleted after a day
 _DOMINANT = 0.9  # a directory is worth opening in the table of large paths where one child has this share
 _ROWS = 10
+_MB = 1_000_000  # bytes, as in `snapshot_limit_mb`
 _INDEX_FORMAT = 1
 
 _Entry: TypeAlias = "dict[str, Any]"  # of a manifest, as `toolkit.inscript.workcopy` has it
@@ -80,28 +81,16 @@ class Survey:
 
 
 def survey(source_directory: str | os.PathLike[str], exclude: Iterable[os.PathLike[str]] = ()) -> Survey:
-    """List what a snapshot would hold. No content is read but that of ignore files.
+    """List what a snapshot would hold: the arguments and errors are those of `take`.
 
-    Args:
-        source_directory: the folder to freeze.
-        exclude: absolute paths that are left out whatever the ignore files say.
-
-    Raises:
-        UserErrorException: there is no such folder.
-        SnapshotException: a directory in it cannot be read.
+    No content is read but that of ignore files.
     """
     started_ns = time.time_ns()
-    root = os.path.abspath(os.fsencode(source_directory))
-    if not os.path.isdir(root):
-        what = "is not a directory" if os.path.lexists(root) else "does not exist"
-        raise UserErrorException(
-            f"source_directory {os.fspath(source_directory)!r} {what} (looked at {ignore.printable(root)}): "
-            "give the folder that holds the script."
-        )
+    root = _root(source_directory)
+    real_root = os.path.realpath(root)
     files: list[tuple[bytes, os.stat_result]] = []
     links: list[tuple[bytes, bytes]] = []
     warnings: list[str] = []
-    real_root = os.path.realpath(root)
     for path, entry in ignore.walk(root, [os.fsencode(one) for one in exclude]):
         try:
             status = entry.stat(follow_symlinks=False)
@@ -115,7 +104,23 @@ def survey(source_directory: str | os.PathLike[str], exclude: Iterable[os.PathLi
             warnings.append(_gone(path))
         except _Outside as outside:
             warnings.append(str(outside))
+        except OSError as error:
+            raise SnapshotException(
+                f"{ignore.printable(entry.path)} cannot be looked at: {error.strerror}. Mend the owner or mode of "
+                "its folder, or name that in the ignore file of source_directory."
+            ) from error
     return Survey(root, files, links, tuple(warnings), started_ns)
+
+
+def _root(source_directory: str | os.PathLike[str]) -> bytes:
+    root = os.path.abspath(os.fsencode(source_directory))
+    if os.path.isdir(root):
+        return root
+    what = "is not a directory" if os.path.lexists(root) else "does not exist"
+    raise UserErrorException(
+        f"source_directory {os.fspath(source_directory)!r} {what} (looked at {ignore.printable(root)}): "
+        "give the folder that holds the script."
+    )
 
 
 class _Outside(Exception):
@@ -123,16 +128,13 @@ class _Outside(Exception):
 
 
 def _inner_target(real_root: bytes, path: bytes) -> bytes:
-    """The target of a link, relative to the link. Raises `_Outside`, or FileNotFoundError.
+    """The target of a link, relative to the link. Raises `_Outside`.
 
     A target that is absolute, or that goes out and comes in again, would not hold in a copy: it is written anew.
     """
     folder, name = os.path.split(path)
     real_folder = os.path.realpath(os.path.join(real_root, folder))
-    try:
-        target = os.readlink(os.path.join(real_folder, name))
-    except OSError as error:
-        raise FileNotFoundError from error
+    target = os.readlink(os.path.join(real_folder, name))
     resolved = os.path.realpath(os.path.join(real_folder, target))
     if not os.path.join(resolved, b"").startswith(os.path.join(real_root, b"")):
         raise _Outside(
@@ -160,7 +162,6 @@ def take(
     """Freeze `source_directory` into `store`, reading only what changed since the last time.
 
     Args:
-        source_directory: the folder with the script.
         store: the workspace's folder of snapshots; it is created where it is missing.
         limit_bytes: the most that all files together may have; 0 for no limit.
         exclude: absolute paths that are left out whatever the ignore files say: the workspace, the toolkit's home.
@@ -450,7 +451,7 @@ def _over_the_limit(found: Survey, limit_bytes: int) -> str:
         table.append(f"  {_megabytes(sizes[path]):>12}  {line}")
     return "\n".join(
         [
-            f"Your total snapshot size exceeds the limit of {limit_bytes / 2**20:g} MB: source_directory "
+            f"Your total snapshot size exceeds the limit of {limit_bytes / _MB:g} MB: source_directory "
             f"{ignore.printable(found.root)} has {_megabytes(found.bytes)} in {len(found.files):,} files. The largest:",
             *table,
             f"Add the lines of what the script does not need to {_ignore_file(found)}.",
@@ -483,7 +484,7 @@ def _dominant(path: bytes, sizes: dict[bytes, int], children: dict[bytes, set[by
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 2**20:,.1f} MB" if size >= 2**20 // 10 else f"{size / 2**10:,.1f} KB"
+    return f"{size / _MB:,.1f} MB" if size >= _MB // 10 else f"{size / 1000:,.1f} KB"
 
 
 def _line(path: bytes) -> str:

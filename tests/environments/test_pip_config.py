@@ -14,9 +14,10 @@ from toolkit.environments.process import clean
 
 def test_files_sections_and_variables(tmp_path: Path) -> None:
     """Variables over files, [install] over [global], a later file over an earlier one."""
-    machine, user, named = tmp_path / "xdg/pip/pip.conf", tmp_path / "home/.config/pip/pip.conf", tmp_path / "named.conf"
+    machine, named = tmp_path / "xdg/pip/pip.conf", tmp_path / "named.conf"
+    user = tmp_path / "home/.config/pip/pip.conf"
     for file, text in (
-        (machine, "[global]\nindex-url = https://machine.invalid\ncert = /machine.pem\n"),
+        (machine, "[global]\nindex-url = https://machine.invalid\nproxy = http://machine.invalid\n"),
         (user, "[global]\nfind-links = /user\ntrusted-host = a b\n"),
         (named, "[install]\nindex-url = https://named.invalid\nextra_index_url = https://x.invalid\n https://y.invalid\n"),
     ):
@@ -30,7 +31,7 @@ def test_files_sections_and_variables(tmp_path: Path) -> None:
     assert config.index_url == "https://named.invalid"
     assert config.extra_index_urls == ("https://x.invalid", "https://y.invalid")
     assert config.find_links == ("/one", "https://two.invalid/links")
-    assert config.cert == "/machine.pem"
+    assert config.proxy == "http://machine.invalid"
     assert config.no_index
     assert pip_config.read({"PIP_CONFIG_FILE": os.devnull}) == PipConfig()
 

@@ -12,7 +12,7 @@ WHOLE = """\
 name: project_environment
 channels:
   - pytorch
-  - conda-forge::
+  - conda-forge
 dependencies:
   - python=3.10  # the tutorial's
   - numpy>=1.24,<2
@@ -88,7 +88,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_pip_requirements(tmp_path: Path) -> None:
     file = tmp_path / "requirements.txt"
-    file.write_text("# what we need\n\nNumPy[x]==1.26.4 ; python_version < '3.13'\n-c limits.txt\n--find-links wheels\n")
+    file.write_text("# needed\n\nNumPy[x]==1.26.4 ; python_version < '3.13'\n-c limits.txt\n--find-links wheels\n")
     (tmp_path / "limits.txt").write_text("scipy<2\n")
     spec = load_pip_requirements(file)
     assert spec.conda == ("pip",)

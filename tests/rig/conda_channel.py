@@ -9,7 +9,10 @@ import json
 import shutil
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
+
+import zstandard
 
 _LEFT_OUT = ("test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages", "__pycache__")
 _PLACEHOLDER = "/opt/placeholder_of_the_test_channel_" + "p" * 60
@@ -76,32 +79,44 @@ def _write(
     folder: Path, about: dict[str, object], files: dict[str, Path | bytes], links: dict[str, str],
     entry_points: list[str] | None = None,
 ) -> None:  # fmt: skip
-    """Write one package as a `.tar.bz2`, which the standard library can make."""
+    """Write one package as `.conda`: a zip of two tars, one of the content and one of what is said about it."""
+    content, information = io.BytesIO(), io.BytesIO()
     paths: list[dict[str, object]] = []
-    name = f"{about['name']}-{about['version']}-{about['build']}.tar.bz2"
-    with tarfile.open(folder / name, "w:bz2", compresslevel=1) as archive:
+    with tarfile.open(fileobj=content, mode="w") as archive:
         for path, source in files.items():
-            content = source.read_bytes() if isinstance(source, Path) else source
-            executable = isinstance(source, Path) and source.stat().st_mode & 0o111
-            _add(archive, path, content, 0o755 if executable else 0o644)
-            entry: dict[str, object] = {
-                "_path": path, "path_type": "hardlink", "sha256": hashlib.sha256(content).hexdigest(),
-                "size_in_bytes": len(content),
-            }  # fmt: skip
-            if _PLACEHOLDER.encode() in content:
-                entry |= {"prefix_placeholder": _PLACEHOLDER, "file_mode": "text"}
-            paths.append(entry)
+            paths.append(_file(archive, path, source))
         for path, target in links.items():
             member = tarfile.TarInfo(path)
             member.type, member.linkname = tarfile.SYMTYPE, target
             archive.addfile(member)
             paths.append({"_path": path, "path_type": "softlink"})
+    with tarfile.open(fileobj=information, mode="w") as archive:
         _add(archive, "info/paths.json", json.dumps({"paths": paths, "paths_version": 1}).encode())
         _add(archive, "info/index.json", json.dumps(about).encode())
         _add(archive, "info/files", "\n".join([*files, *links]).encode())
         if entry_points:
             link = {"noarch": {"type": "python", "entry_points": entry_points}, "package_metadata_version": 1}
             _add(archive, "info/link.json", json.dumps(link).encode())
+    stem = f"{about['name']}-{about['version']}-{about['build']}"
+    compressor = zstandard.ZstdCompressor(level=1)
+    with zipfile.ZipFile(folder / f"{stem}.conda", "w") as package:
+        package.writestr("metadata.json", json.dumps({"conda_pkg_format_version": 2}))
+        package.writestr(f"pkg-{stem}.tar.zst", compressor.compress(content.getvalue()))
+        package.writestr(f"info-{stem}.tar.zst", compressor.compress(information.getvalue()))
+
+
+def _file(archive: tarfile.TarFile, path: str, source: Path | bytes) -> dict[str, object]:
+    """Add a file, and return what `paths.json` says of it."""
+    content = source.read_bytes() if isinstance(source, Path) else source
+    executable = isinstance(source, Path) and source.stat().st_mode & 0o111
+    _add(archive, path, content, 0o755 if executable else 0o644)
+    entry: dict[str, object] = {
+        "_path": path, "path_type": "hardlink", "sha256": hashlib.sha256(content).hexdigest(),
+        "size_in_bytes": len(content),
+    }  # fmt: skip
+    if _PLACEHOLDER.encode() in content:
+        entry |= {"prefix_placeholder": _PLACEHOLDER, "file_mode": "text"}
+    return entry
 
 
 def _add(archive: tarfile.TarFile, path: str, content: bytes, mode: int = 0o644) -> None:

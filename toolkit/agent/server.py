@@ -8,7 +8,6 @@ import importlib.metadata
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -18,7 +17,7 @@ from contextlib import closing
 from typing import Any
 
 from toolkit import configuration
-from toolkit.agent.wake import background_environment
+from toolkit.agent.background import start_background
 from toolkit.errors import TrackingError, storage_errors
 from toolkit.inscript.files import read_json, write_json
 from toolkit.paths import WorkspacePaths
@@ -131,17 +130,8 @@ def _start(paths: WorkspacePaths, port: int | None) -> dict[str, Any]:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri(paths)]
     command += ["--default-artifact-root", str(paths.mlflow_artifacts)]
     command += ["--host", HOST, "--port", str(chosen), "--workers", "1"]
-    with paths.server_log.open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=paths.mlflow,
-            env={**background_environment(), **mlflow_environment()},
-        )
-    state = {"pid": process.pid, "port": chosen, "started": time.time()}
+    pid = start_background(command, paths.server_log, paths.mlflow, mlflow_environment())
+    state = {"pid": pid, "port": chosen, "started": time.time()}
     write_json(str(paths.server), state)
     return state
 
@@ -200,7 +190,7 @@ def _owner(port: int) -> str:
 
     try:
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port
             if listens and connection.pid:
                 return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
     except psutil.Error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from toolkit import status
@@ -38,12 +39,21 @@ RUN_ID_TAG = "toolkit.run_id"
 class TrackedRun:
     """Carries one run directory into one MLflow run. `advance()` does what is due; errors of MLflow pass through."""
 
-    def __init__(self, directory: RunDirectory, client: MlflowClient, artifact_root: str | None) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        client: MlflowClient,
+        experiment_id: Callable[[str], str],
+        announce: Callable[[], None],
+    ) -> None:
+        """`experiment_id` gives the id of an experiment by name; `announce` says that MLflow knows the run now."""
         self.directory = directory
         self._client = client
-        self._artifact_root = artifact_root
+        self._experiment_id = experiment_id
+        self._announce = announce
         self._definition: dict[str, Any] = read_json(directory.definition, {})
         self._state: dict[str, Any] = read_json(directory.tracking, {})
+        self.has_more = False
         self._artifacts = Artifacts(directory, client, self._state.setdefault("artifacts", {}))
 
     @property
@@ -52,10 +62,11 @@ class TrackedRun:
 
     def advance(self) -> bool:
         """Bring MLflow up to date. True when the run has ended and MLflow has all of it."""
-        if not self._state.get("mlflow_run_id"):
+        if "creating" not in self._state or self._state["creating"]:
             self._create()
         event = status.last_event(self.directory)  # read first: what was logged before it is drained after it
         whole = self._drain()
+        self.has_more = not whole
         self._report_status(event)
         ended = event.status in status.TERMINAL or event.status == status.FINALIZING
         self._artifacts.upload(self.mlflow_run_id, final=ended and whole)
@@ -75,9 +86,9 @@ class TrackedRun:
     # -- the MLflow run -------------------------------------------------------------------------------------------
 
     def _create(self) -> None:
-        experiment_id = self._experiment()
-        known = None
-        if self._state.get("creating"):  # ended in the middle of it once: it may be there
+        experiment_id = self._experiment_id(self._definition["experiment"])
+        known = self._state.get("mlflow_run_id")
+        if self._state.get("creating") and known is None:  # ended in the middle of it once: it may be there
             found = self._client.search_runs(
                 [experiment_id], f"tags.`{RUN_ID_TAG}` = '{self.directory.id}'", max_results=1
             )
@@ -89,24 +100,12 @@ class TrackedRun:
             name = self._definition.get("display_name") or self.directory.id
             run = self._client.create_run(experiment_id, start_time=submitted, tags=self._first_tags(), run_name=name)
             known = run.info.run_id
-        self._state.update(mlflow_run_id=known, experiment_id=experiment_id, creating=False)
-        self._log_params()
+        self._state.update(mlflow_run_id=known, experiment_id=experiment_id)
         self._save()
-
-    def _experiment(self) -> str:
-        name = self._definition["experiment"]
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is None:
-            location = f"{self._artifact_root}/{name}" if self._artifact_root else None
-            try:
-                return str(self._client.create_experiment(name, artifact_location=location))
-            except Exception:
-                experiment = self._client.get_experiment_by_name(name)  # somebody else was first
-                if experiment is None:
-                    raise
-        if experiment.lifecycle_stage == "deleted":
-            self._client.restore_experiment(experiment.experiment_id)
-        return str(experiment.experiment_id)
+        self._announce()  # a script may wait for it
+        self._log_params()
+        self._state["creating"] = False
+        self._save()
 
     def _first_tags(self) -> dict[str, str]:
         definition = self._definition

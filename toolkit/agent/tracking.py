@@ -47,6 +47,7 @@ class Tracker:
         self._paths = paths
         self._client: MlflowClient | None = None
         self._runs: dict[str, TrackedRun] = {}
+        self._experiments: dict[str, str] = {}
         self._pause = 0.0
         self._stop = False
 
@@ -76,19 +77,15 @@ class Tracker:
         run = self._runs.get(run_id)
         if run is None:
             client = self._connect()
-            directory = self._paths.run(run_id)
-            root = str(self._paths.mlflow_artifacts) if self._is_own_store() else None
-            run = self._runs[run_id] = TrackedRun(directory, client, root)
+            run = TrackedRun(self._paths.run(run_id), client, self._experiment_id, self._announce)
+            self._runs[run_id] = run
         if not run.exists:
             return self._forget_leftover(run_id)
-        knew = os.path.exists(run.directory.tracking)
-        whole = run.advance()
-        if whole:
+        if run.advance():
             (self._paths.untracked / run_id).unlink(missing_ok=True)
             del self._runs[run_id]
-        if whole or not knew:
-            signal_agent(self._paths, b"\n")
-        return False
+            self._announce()
+        return run.has_more
 
     def _forget_leftover(self, run_id: str) -> bool:
         """Drop the mark of a submit that was ended before its run directory was there."""
@@ -97,6 +94,31 @@ class Tracker:
         if time.time() - mark.stat().st_mtime > 3600:
             mark.unlink()
         return False
+
+    def _announce(self) -> None:
+        """Wake the agent: MLflow knows a run now, or has the whole of one."""
+        signal_agent(self._paths, b"\n")
+
+    def _experiment_id(self, name: str) -> str:
+        """The id of an experiment; it is made, or restored, where it is not there."""
+        known = self._experiments.get(name)
+        if known is None:
+            known = self._experiments[name] = self._find_or_create(self._connect(), name)
+        return known
+
+    def _find_or_create(self, client: MlflowClient, name: str) -> str:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            location = f"{self._paths.mlflow_artifacts}/{name}" if self._is_own_store() else None
+            try:
+                return str(client.create_experiment(name, artifact_location=location))
+            except Exception:
+                experiment = client.get_experiment_by_name(name)  # somebody else was first
+                if experiment is None:
+                    raise
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
 
     def _is_own_store(self) -> bool:
         return self._uri == server.store_uri(self._paths)
@@ -118,6 +140,7 @@ class Tracker:
 
     def _back_off(self, run_id: str, error: Exception) -> None:
         self._runs.pop(run_id, None)  # its state on disk is what was reached
+        self._experiments.clear()
         self._pause = min(max(1.0, self._pause * 2), LONGEST_PAUSE_SECONDS)
         timeout = int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", FIRST_TIMEOUT_SECONDS))
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(min(timeout * 2, LONGEST_TIMEOUT_SECONDS))  # slow, perhaps

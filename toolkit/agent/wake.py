@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 import time
 
+from toolkit.agent.background import start_background
 from toolkit.errors import storage_errors
 from toolkit.paths import WorkspacePaths
-
-# What must not reach processes that outlive the caller: it would tie them to the caller's own run.
-_RUN_VARIABLES = ("TOOLKIT_RUN_DIR", "MLFLOW_RUN_ID", "AZUREML_")
-
 
 def wake(paths: WorkspacePaths) -> None:
     """Have the agent look at its runs now. Where no agent reads the pipe, start one; it looks at everything first."""
@@ -44,27 +40,8 @@ def start(paths: WorkspacePaths) -> None:
     """Start the workspace's agent in the background. Where two are started at once, one of them leaves."""
     with storage_errors("cannot write the agent's log", paths.agent_log):
         paths.agent.mkdir(parents=True, exist_ok=True)
-        with paths.agent_log.open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", "toolkit.agent", str(paths.root)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=paths.root,
-                env=background_environment(),
-            )
-
-
-def background_environment() -> dict[str, str]:
-    """The environment for processes that outlive this one: without what ties it to a run."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(_RUN_VARIABLES)}
-    package_parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # So that the agent is this very toolkit, also where the caller got it from its own folder.
-    environment["PYTHONPATH"] = os.pathsep.join(
-        part for part in (package_parent, environment.get("PYTHONPATH", "")) if part
-    )
-    return environment
+        command = [sys.executable, "-m", "toolkit.agent", str(paths.root)]
+        start_background(command, paths.agent_log, paths.root)
 
 
 def is_running(paths: WorkspacePaths) -> bool:

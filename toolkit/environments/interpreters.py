@@ -153,7 +153,7 @@ def _download(pin: CondaRequirement, log: Log, folder: Path) -> tuple[Interprete
     command = [uv.executable(), "python", "install", "--no-bin", request]
     outcome = process.run(command, log, uv.environment(UV_HTTP_RETRIES="1"), folder)
     if outcome.code != 0:
-        return None, f"uv could not download one: {outcome.messages.splitlines()[0] if outcome.messages else ''}"
+        return None, f"uv could not download one: {_first_line(outcome.messages)}"
     for candidate in installed(log, folder):
         if _satisfies(candidate.version, pin):
             real = _real(candidate)
@@ -169,6 +169,10 @@ def _none_found(pin: CondaRequirement, found: list[Interpreter], refusal: str) -
         f"no Python on this machine satisfies '{pin.text}', and {refusal}. Found:\n{listed}\n"
         "Install one that does, loosen the pin (as in 'python=3.10'), or set python.interpreter_path to your own."
     )
+
+
+def _first_line(messages: str) -> str:
+    return messages.partition("\n")[0].removeprefix("error: ") or "it says nothing"
 
 
 def _by_version(item: tuple[str, str]) -> tuple[int, ...]:

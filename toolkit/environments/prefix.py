@@ -145,7 +145,6 @@ def _put_in_place(stage: Path, final: Path, store: Store) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder; what a dying uv still writes there is left to the next build."""
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.environments import file_lock
 from toolkit.environments.pip_config import without_credentials
 
 Log = Callable[[str], None]
@@ -50,7 +51,7 @@ def run(
         given.seek(0)
         process = subprocess.Popen(
             command, env=dict(environ), cwd=cwd, stdin=given, stdout=output, stderr=subprocess.PIPE,
-            text=True, encoding="utf-8", errors="replace",
+            text=True, encoding="utf-8", errors="replace", pass_fds=file_lock.held(),
         )  # fmt: skip
         timer = threading.Timer(seconds or 0, _stop, [process])
         if seconds is not None:

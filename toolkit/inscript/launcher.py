@@ -188,11 +188,10 @@ class Launcher:
         environment: Dict[str, str] = {}
         environment.update(read_json(self.run.environ, dict(os.environ)))
         environment.update(self.plan["environment"])
-        for name, folders in self.plan.get("path_prefixes", {}).items():
-            environment[name] = os.pathsep.join(folders + [environment[name]] * bool(environment.get(name)))
+        for name, folders in self.plan["path_prefixes"].items():
+            before = environment.get(name)
+            environment[name] = os.pathsep.join(folders + ([before] if before else []))
         environment[RUN_DIRECTORY] = self.run.root
-        if os.path.exists(self.run.environ):
-            os.unlink(self.run.environ)  # it may hold secrets, and is needed no more
         return environment
 
     def _supervise(self, child: "subprocess.Popen[bytes]", started: float) -> int:

@@ -1,0 +1,85 @@
+"""Shared by all tests: a toolkit home of the test's own, and workspaces whose processes end with the test."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from toolkit import Experiment, Run, ScriptRunConfig, Workspace
+from toolkit.agent import server, wake
+from toolkit.inscript import run as inscript_run
+
+FINAL = ("Completed", "Failed", "Canceled")
+
+
+def needs(present: object, what: str) -> None:
+    """Skip the test where `what` is missing; under CI, where everything is installed, fail."""
+    if present:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have {what}")
+    pytest.skip(f"needs {what}")
+
+
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until `true()` holds; a test that hangs is a test that fails."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {true}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def toolkit_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own, and none of the variables of a run that the tests may be in."""
+    for name in list(os.environ):
+        if name.startswith(("TOOLKIT_", "AZUREML_", "MLFLOW_")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    monkeypatch.setenv("TOOLKIT_HOME", str(home))
+    monkeypatch.setattr(inscript_run, "_current", None)
+    return home
+
+
+@pytest.fixture
+def workspace(toolkit_home: Path) -> Iterator[Workspace]:
+    """An empty workspace; its agent, server and runs are ended with the test."""
+    made = Workspace.create("test")
+    yield made
+    end_processes(made)
+
+
+def end_processes(workspace: Workspace) -> None:
+    for run_id in os.listdir(workspace.paths.active):
+        if (workspace.paths.runs / run_id).is_dir():
+            workspace.get_run(run_id).cancel()
+    if wake.is_running(workspace.paths):
+        wait_until(lambda: not os.listdir(workspace.paths.active), 30)
+    wake.stop(workspace.paths)
+    server.stop(workspace.paths)
+
+
+Submit = Callable[..., Run]
+
+
+@pytest.fixture
+def submit(workspace: Workspace, tmp_path: Path) -> Submit:
+    """`submit(script, **options of ScriptRunConfig)`: submit the text of a script to the workspace."""
+
+    def submit_script(script: str, experiment: str = "tests", **options: object) -> Run:
+        source = tmp_path / "source"
+        source.mkdir(exist_ok=True)
+        (source / "train.py").write_text(textwrap.dedent(script))
+        config = ScriptRunConfig(str(source), script="train.py", **options)  # type: ignore[arg-type]
+        return Experiment(workspace, experiment).submit(config)
+
+    return submit_script
+
+
+def driver_log(run: Run) -> str:
+    return Path(run.directory.driver_log).read_text(errors="replace")

@@ -1,0 +1,179 @@
+"""Building for real: uv, rattler, processes that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.rig import conda_channel
+from toolkit.environments.build import ensure
+from toolkit.environments.spec import EnvironmentSpec
+from toolkit.environments.store import MARKER, Prefix, Store, find
+from toolkit.errors import EnvironmentBuildError, StorageError
+
+PURE = EnvironmentSpec(conda=("python", "pip"), pip=("iniconfig", "pygments"))
+SMALL = EnvironmentSpec(pip=("iniconfig",))
+
+
+def _start(spec: EnvironmentSpec, tmp_path: Path, log: Path) -> subprocess.Popen[bytes]:
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(spec.to_dict()))
+    words = ["-m", "toolkit.environments.build", "--spec", str(file), "--key", spec.key(), "--log", str(log)]
+    return subprocess.Popen([sys.executable, *words])
+
+
+def _run(prefix: Prefix, *words: str) -> str:
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([prefix.python, *words], capture_output=True, text=True, check=True, env=environ)
+    return done.stdout.strip()
+
+
+def _wait_for(what: str, log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not (log.exists() and what in log.read_text()):
+        assert time.monotonic() < deadline, f"'{what}' never came"
+        time.sleep(0.005)
+
+
+def test_build_and_find_again(place: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    log = tmp_path / "log.txt"
+    assert find(PURE.key()) is None
+    assert _start(PURE, tmp_path, log).wait() == 0
+    text = log.read_text()
+    for words in ("interpreter: Python", "source: PyPI", "Installed", "seconds: solve", "environment ready"):
+        assert words in text
+    prefix = find(PURE.key())
+    assert prefix is not None and prefix.kind == "venv"
+    assert set(prefix.seconds) == {"solve", "install", "compile"}
+    assert _run(prefix, "-c", "import sys; print(sys.prefix)") == prefix.root
+    assert Path(_run(prefix, "-c", "import iniconfig; print(iniconfig.__cached__)")).is_file()
+    script = Path(prefix.bin, "pygmentize")
+    assert subprocess.run([script, "-V"], capture_output=True, text=True, check=True).stdout.startswith("Pygments")
+    assert "pip" in _run(prefix, "-m", "pip", "--version")
+    assert not [path for path in place.building.iterdir() if path.is_dir()]
+    scripts = [path for path in Path(prefix.bin).iterdir() if path.is_file()]
+    assert not any(str(place.building).encode() in script.read_bytes() for script in scripts)
+
+    started = time.perf_counter()
+    assert ensure(PURE, log=[].append) == prefix
+    assert time.perf_counter() - started < 0.1
+
+
+def test_finding_is_cheap(place: Store) -> None:
+    code = (
+        "import sys, time; t = time.perf_counter(); from toolkit.environments.store import find; find('0' * 64);"
+        "s = time.perf_counter() - t; heavy = {'yaml', 'rattler', 'packaging', 'asyncio', 'uv'} & set(sys.modules);"
+        "print(s); assert not heavy, heavy"
+    )
+    seconds = min(
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(5)
+    )
+    assert seconds < 0.1  # about 0.01 on a quiet machine, most of it the imports
+
+
+def test_two_at_once_share_one_build(place: Store, tmp_path: Path) -> None:
+    logs = [tmp_path / "1.txt", tmp_path / "2.txt"]
+    processes = [_start(SMALL, tmp_path, log) for log in logs]
+    assert [process.wait() for process in processes] == [0, 0]
+    texts = [log.read_text() for log in logs]
+    assert sum("Installed" in text for text in texts) == 1
+    waited = next(text for text in texts if "Installed" not in text)
+    assert "another process is building this environment" in waited and "there now" in waited
+
+
+def test_different_specifications_with_one_lock_share_a_prefix(place: Store) -> None:
+    log: list[str] = []
+    first = ensure(SMALL, log=log.append)
+    second = ensure(EnvironmentSpec(conda=("python",), pip=("iniconfig>0",)), log=log.append)
+    assert first == second
+    assert sum("Installed" in line for line in log) == 1
+
+
+@pytest.mark.parametrize("moment", ["solved in", "Using Python", "Installed"])
+def test_killed_at_any_moment(place: Store, tmp_path: Path, moment: str) -> None:
+    log = tmp_path / "log.txt"
+    process = _start(PURE, tmp_path, log)
+    _wait_for(moment, log)
+    process.kill()
+    process.wait()
+    assert find(PURE.key()) is None
+    lines: list[str] = []
+    prefix = ensure(PURE, log=lines.append)
+    if moment != "solved in":  # there, the folder may not have been made yet
+        assert any("removing what a build that ended early has left" in line for line in lines)
+    assert _run(prefix, "-c", "import pygments; print(1)") == "1"
+    assert not [path for path in place.building.iterdir() if path.is_dir()]
+
+
+def test_terminated(place: Store, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    process = _start(PURE, tmp_path, log)
+    _wait_for("solved in", log)
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM" in log.read_text().splitlines()[-1]
+    assert json.loads(place.error(PURE.key()).read_text())["message"] == "the build was stopped by SIGTERM"
+    assert not [path for path in place.building.iterdir() if path.is_dir()]
+
+
+def test_a_failure_is_told(place: Store, tmp_path: Path) -> None:
+    spec, log = EnvironmentSpec(pip=("no-such-package-at-all-12345",)), tmp_path / "log.txt"
+    assert _start(spec, tmp_path, log).wait() == 1
+    message = json.loads(place.error(spec.key()).read_text())["message"]
+    assert "no-such-package-at-all-12345 was not found" in message
+    assert log.read_text().rstrip().endswith(message.rstrip())
+
+
+def test_a_prefix_that_lost_its_marker_is_made_again(place: Store) -> None:
+    log: list[str] = []
+    prefix = ensure(SMALL, log=log.append)
+    Path(prefix.root, MARKER).unlink()
+    assert find(SMALL.key()) is None
+    assert ensure(SMALL, log=log.append) == prefix
+    assert any("taking the lock that this specification came to before" in line for line in log)
+
+
+def test_conda_prefix_with_a_pip_section(place: Store, channel: Path) -> None:
+    spec = EnvironmentSpec((channel.as_uri(),), ("python", "greeting=1.2"), ("iniconfig", "greeting", "pygments"))
+    log: list[str] = []
+    prefix = ensure(spec, log=log.append)
+    assert prefix.kind == "conda"
+    code = "import sys, greeting, iniconfig; print(sys.prefix, greeting.__version__)"
+    assert _run(prefix, "-c", code) == f"{prefix.root} 1.2.0"
+    for script, words in (("greet", "good day"), ("pygmentize", "usage")):
+        done = subprocess.run([Path(prefix.bin, script), "-h"], capture_output=True, text=True, check=True)
+        assert words in done.stdout
+    assert Path(prefix.root, "share/where.txt").read_text() == f"{prefix.root}/share\n"
+    assert Path(_run(prefix, "-c", "import greeting; print(greeting.__cached__)")).is_file()
+
+
+def test_a_corrupted_conda_package_is_refused(place: Store, channel: Path, tmp_path: Path) -> None:
+    changed = conda_channel.copy(channel, tmp_path / "channel")
+    conda_channel.corrupt(next(changed.glob("noarch/greeting-1.2.0*")))
+    with pytest.raises(EnvironmentBuildError, match="is not the one that its channel lists: its sha256 is"):
+        ensure(EnvironmentSpec((changed.as_uri(),), ("greeting=1.2",)), log=[].append)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", small], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        monkeypatch.setenv("TOOLKIT_HOME", str(small))
+        with pytest.raises(StorageError, match="the disk is full: free some space"):
+            ensure(PURE, log=[].append)
+        assert find(PURE.key()) is None
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -1,0 +1,37 @@
+"""Processes that outlive whoever starts them: the agent and the MLflow server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+# What must not reach such a process: it would tie it to the run that it happens to be started from.
+_OF_A_RUN = ("TOOLKIT_RUN_DIR", "MLFLOW_RUN_ID", "AZUREML_")
+_started: list[subprocess.Popen[bytes]] = []  # held, so that those that end while we live are reaped
+
+
+def start_background(command: list[str], log: Path, folder: Path, extra: dict[str, str] | None = None) -> int:
+    """Start `command` in a session of its own, its output appended to `log`. Returns its pid."""
+    _started[:] = [process for process in _started if process.poll() is None]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=folder,
+            env={**background_environment(), **(extra or {})},
+        )
+    _started.append(process)
+    return process.pid
+
+
+def background_environment() -> dict[str, str]:
+    """The environment for processes that outlive this one, in which this very toolkit is found."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_OF_A_RUN)}
+    package_parent = str(Path(__file__).resolve().parent.parent.parent)
+    path = [package_parent, *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(path)
+    return environment
