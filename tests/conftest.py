@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from toolkit import Experiment, Run, ScriptRunConfig, Workspace
 from toolkit.agent import server, wake
+from toolkit.configuration import TEMPLATE
 from toolkit.inscript import run as inscript_run
 
 FINAL = ("Completed", "Failed", "Canceled")
@@ -34,32 +36,52 @@ def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="class")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One toolkit home for all tests of a class that is marked `shared_home`: its agent stays warm between them."""
+    home = tmp_path_factory.mktemp("shared") / "home"
+    yield home
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOOLKIT_HOME", str(home))
+        if (home / "workspaces" / "test").is_dir():
+            end_processes(Workspace.get("test"))
+
+
 @pytest.fixture(autouse=True)
-def toolkit_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def toolkit_home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own, and none of the variables of a run that the tests may be in."""
     for name in list(os.environ):
         if name.startswith(("TOOLKIT_", "AZUREML_", "MLFLOW_")):
             monkeypatch.delenv(name)
-    home = tmp_path / "home"
+    shared = request.node.get_closest_marker("shared_home")
+    home: Path = request.getfixturevalue("shared_home") if shared else tmp_path / "home"
     monkeypatch.setenv("TOOLKIT_HOME", str(home))
     monkeypatch.setattr(inscript_run, "_current", None)
     return home
 
 
 @pytest.fixture
-def workspace(toolkit_home: Path) -> Iterator[Workspace]:
-    """An empty workspace; its agent, server and runs are ended with the test."""
-    made = Workspace.create("test")
+def workspace(request: pytest.FixtureRequest, toolkit_home: Path) -> Iterator[Workspace]:
+    """A workspace with a short grace; what goes on in it is ended with the test."""
+    made = Workspace.create("test", exist_ok=True)
+    made.paths.configuration.write_text(TEMPLATE + "cancel_grace_seconds: 1\n")
     yield made
-    end_processes(made)
+    if request.node.get_closest_marker("shared_home"):
+        end_runs(made)
+    else:
+        end_processes(made)
 
 
-def end_processes(workspace: Workspace) -> None:
+def end_runs(workspace: Workspace) -> None:
     for run_id in os.listdir(workspace.paths.active):
         if (workspace.paths.runs / run_id).is_dir():
             workspace.get_run(run_id).cancel()
     if wake.is_running(workspace.paths):
         wait_until(lambda: not os.listdir(workspace.paths.active), 30)
+
+
+def end_processes(workspace: Workspace) -> None:
+    end_runs(workspace)
     wake.stop(workspace.paths)
     server.stop(workspace.paths)
 
@@ -79,6 +101,14 @@ def submit(workspace: Workspace, tmp_path: Path) -> Submit:
         return Experiment(workspace, experiment).submit(config)
 
     return submit_script
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def driver_log(run: Run) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import FINAL, Submit, driver_log, wait_until
+from tests.conftest import FINAL, Submit, driver_log, lives, wait_until
 from toolkit import ActivityFailedException, Run, Workspace
 from toolkit.status import read_events
 from toolkit.targets.base import Plan
@@ -23,6 +23,7 @@ ORDER = ["NotStarted", "Starting", "Preparing", "Queued", "Running", "CancelRequ
 SLEEP = "import time\nprint('here', flush=True)\ntime.sleep(600)"
 
 
+@pytest.mark.shared_home
 class TargetContract:
     """The contract. Every test submits a real script and looks at what came of it."""
 
@@ -138,7 +139,7 @@ class TargetContract:
         run.cancel()
         run.cancel()  # twice is once
         assert run.wait_for_completion()["status"] == "Canceled"
-        assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+        assert not [pid for pid in pids if lives(pid)]
         assert "outputs/partial.txt" in run.get_file_names()
 
     def test_cancel_after_the_end_changes_nothing(self) -> None:
@@ -160,7 +161,7 @@ class TargetContract:
         )
         assert run.wait_for_completion()["status"] == "Completed"
         pid = int(driver_log(run).split()[-1])
-        wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", 5)
+        assert not lives(pid)
 
     def test_runs_queue_in_order_and_do_not_oversubscribe(self) -> None:
         script = "import time; print(time.time()); time.sleep(0.2); print(time.time())"
@@ -226,6 +227,6 @@ def _kill_agent(workspace: Workspace) -> None:
         command = process.info["cmdline"] or []
         if "toolkit.agent" in command and marker in command:
             os.kill(process.pid, signal.SIGKILL)
-            wait_until(lambda gone=process: not gone.is_running() or gone.status() == "zombie")
+            wait_until(lambda: not lives(process.pid))
             return
     raise AssertionError("no agent to end")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,49 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert find(PURE.key()) is None
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+@pytest.fixture
+def served(channel: Path, tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A copy of the channel and its URL on a plain web server."""
+    folder = conda_channel.copy(channel, tmp_path / "served")
+    words = ["-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(folder)]
+    process = subprocess.Popen(
+        [sys.executable, "-u", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield folder, process.stdout.readline().split("(")[1].split(")")[0].rstrip("/")
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_channel_on_a_web_server(place: Store, tmp_path: Path, served: tuple[Path, str]) -> None:
+    folder, url = served
+    spec, log = EnvironmentSpec((url,), ("greeting",)), tmp_path / "log.txt"
+    assert _start(spec, tmp_path, log).wait() == 0, log.read_text()
+    prefix = find(spec.key())
+    assert prefix is not None
+    assert _run(prefix, "-c", "import greeting; print(greeting.__version__)") == "1.2.0"
+
+    conda_channel.corrupt(next(folder.glob("noarch/greeting-1.1.0*")))
+    other = EnvironmentSpec((url,), ("greeting=1.1",))
+    assert _start(other, tmp_path, log).wait() == 1
+    message = json.loads(place.error(other.key()).read_text())["message"]
+    assert "the conda packages cannot be installed" in message and "greeting-1.1.0" in message
+
+
+def test_credentials_are_kept_nowhere(place: Store, tmp_path: Path, served: tuple[Path, str]) -> None:
+    address = served[1].replace("://", "://me:geheim@")
+    spec, log = EnvironmentSpec(pip=("iniconfig", f"--find-links {address}/")), place.log("log")
+    assert _start(spec, tmp_path, log).wait() == 0, log.read_text()
+    assert "://***@127.0.0.1" in log.read_text()
+    prefix = find(spec.key())
+    assert prefix is not None
+    Path(prefix.root, MARKER).unlink()
+    ensure(spec, log=[].append)  # solved anew where the kept lock lacks what it needs
+    for file in place.root.rglob("*"):
+        if file.is_file() and file.suffix in (".json", ".txt"):
+            assert "geheim" not in file.read_text(errors="replace"), file

@@ -19,7 +19,10 @@ def test_files_sections_and_variables(tmp_path: Path) -> None:
     for file, text in (
         (machine, "[global]\nindex-url = https://machine.invalid\nproxy = http://machine.invalid\n"),
         (user, "[global]\nfind-links = /user\ntrusted-host = a b\n"),
-        (named, "[install]\nindex-url = https://named.invalid\nextra_index_url = https://x.invalid\n https://y.invalid\n"),
+        (
+            named,
+            "[install]\nindex-url = https://named.invalid\nextra_index_url = https://x.invalid\n https://y.invalid\n",
+        ),
     ):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -61,3 +64,6 @@ def test_the_same_as_pip_says_on_this_machine() -> None:
 
 def test_no_credentials_and_no_control_characters_in_a_log() -> None:
     assert clean("10%\r\x1b[32mget https://me:secret@h.invalid/x\x1b[0m\n") == "get https://***@h.invalid/x"
+    assert clean("git+ssh://git@h.invalid/x https://c.invalid/t/ab-12/main") == (
+        "git+ssh://git@h.invalid/x https://c.invalid/t/***/main"
+    )

@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from toolkit.environments import file_lock, offered, prefix
 from toolkit.environments.lock import Lock
+from toolkit.environments.pip_config import without_credentials
 from toolkit.environments.process import clean
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.store import Prefix, Store, find, store
@@ -81,9 +82,10 @@ def _build(spec: EnvironmentSpec, gpu: bool, key: str, tell: Callable[[str], Non
     lock = _solve(spec, gpu, key, tell, place)
     solved = time.monotonic() - started
     tell(f"solved in {solved:.1f} s: lock {lock.hash}")
-    write_json(str(place.lock(lock.hash)), lock.to_dict())
+    write_json(str(place.lock(lock.hash)), _public(lock.to_dict()))
     built = prefix.build(lock, tell, place, solved)
-    write_json(str(place.spec(key)), {"lock_hash": lock.hash, "spec": offered.drop(spec)[0].to_dict(), "gpu": gpu})
+    record = {"lock_hash": lock.hash, "spec": offered.drop(spec)[0].to_dict(), "gpu": gpu}
+    write_json(str(place.spec(key)), _public(record))
     tell(f"environment ready: {built.root}")
     return built
 
@@ -115,11 +117,21 @@ def _from_kept_lock(key: str, tell: Callable[[str], None], place: Store) -> Pref
 def _kept_lock(key: str, place: Store) -> Lock | None:
     """The lock of a specification whose prefix was removed; None where its interpreter is gone as well."""
     record = read_json(str(place.spec(key)))
-    document = read_json(str(place.lock(str(record["lock_hash"])))) if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    document = read_json(str(place.lock(str(record["lock_hash"]))))
     if not isinstance(document, dict):
         return None
     lock = Lock.from_dict(document)
+    if lock.hash != record["lock_hash"]:  # there were credentials in it, which are not kept
+        return None
     return lock if lock.conda or os.access(lock.python.path, os.X_OK) else None
+
+
+def _public(document: dict[str, Any]) -> dict[str, Any]:
+    """A document as it is kept: without the credentials in its URLs."""
+    kept: dict[str, Any] = json.loads(without_credentials(json.dumps(document)))
+    return kept
 
 
 def _lines(log: Callable[[str], None] | TextIO) -> Callable[[str], None]:

@@ -14,7 +14,8 @@ _UV_INDEX_VARIABLES = (
     "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_NO_INDEX", "UV_OVERRIDE", "UV_PRERELEASE", "UV_RESOLUTION",
     "UV_TORCH_BACKEND",
 )  # fmt: skip
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_CREDENTIALS = re.compile(r"(?<=://)(?!git@)[^/\s@]+@")  # `git@` is nobody's secret
+_CHANNEL_TOKEN = re.compile(r"(https?://[^/\s]+/t/)[^/\s]+")
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def index_settings(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def without_credentials(text: str) -> str:
-    """`text` with the user name and the password of every URL in it taken out."""
-    return _CREDENTIALS.sub("***@", text)
+    """`text` with the user name and the password of every URL in it taken out, and conda's tokens (`/t/TOKEN/`)."""
+    return _CHANNEL_TOKEN.sub(r"\1***", _CREDENTIALS.sub("***@", text))
 
 
 def _file_values(environ: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,8 @@ from toolkit.environments.lock import Torch
 from toolkit.environments.process import Log, Outcome
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
+_PINS_ADVICE = "Change the pins that contradict each other, or the version of Python that they have to fit."
+_NETWORK_ADVICE = "Check the network, and the indexes in pip's configuration (`pip config list`) and the pip section."
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,9 @@ def solve(problem: PipProblem, gpu: bool, log: Log, folder: Path) -> PipSolution
         solver = Solver(problem, log, Path(scratch))
         outcome = solver.compile()
         if outcome.code != 0:
-            uv.fail(
-                "the pip packages cannot be solved; uv says", outcome,
-                "Change the pins that contradict each other, or the version of Python that they have to fit.", folder,
-            )  # fmt: skip
+            network = "Failed to fetch" in outcome.messages
+            advice = _NETWORK_ADVICE if network else _PINS_ADVICE
+            uv.fail("the pip packages cannot be solved; uv says", outcome, advice, folder)
         requirements, torch = torch_variant.choose(solver, outcome.output, gpu)
     options = (*problem.options, *(("--torch-backend", torch.backend) if torch and torch.backend else ()))
     return PipSolution(requirements, options, torch)

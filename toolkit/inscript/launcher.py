@@ -134,12 +134,11 @@ class Launcher:
             child = self._start()
         except Exception as error:
             self.say("not started: %s" % error)
-            return {
-                "reason": "not_started",
-                "message": _explain(error, self.plan),
-                "code": None,
-                "time": time.time(),
-            }
+            message = _explain(error, self.plan)
+            return {"reason": "not_started", "message": message, "code": None, "time": time.time()}
+        finally:
+            if os.path.exists(self.run.environ):
+                os.unlink(self.run.environ)  # it may hold secrets, and is needed no more
         self.say("started %s as process %d" % (" ".join(map(str, self.plan["command"])), child.pid))
         kills_before = _memory_kills()
         started = time.time()
