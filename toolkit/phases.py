@@ -11,7 +11,7 @@ from toolkit.inscript.rundir import RunDirectory
 
 
 def seconds_of_phases(run: RunDirectory) -> dict[str, float]:
-    """Seconds of snapshot, build (with solve, install and compile inside), queue, start, first metric and script.
+    """Seconds of snapshot, build (with solve and install inside), queue, start, first metric and script.
 
     A phase that the run did not go through, or not yet, is left out.
     """

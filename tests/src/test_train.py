@@ -30,8 +30,9 @@ def train(script_environment):
 def start(arguments, folder, environment, **more):
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-u", str(SOURCES / "train.py"), *arguments]
-    return subprocess.Popen(command, cwd=folder, env={**environment, **more}, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=folder, env={**environment, **more}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def run(arguments, folder, environment, **more):
@@ -55,8 +56,13 @@ def logged(run_directory):
 
 def test_forty_batches_outside_a_run(tmp_path, data, script_environment):
     home = tmp_path / "home"
-    result = run(["--max-batches", "40", "--log-every", "20", "--device", "cpu"], tmp_path,
-                 script_environment, TOOLKIT_DATA=str(data), TOOLKIT_HOME=str(home))
+    result = run(
+        ["--max-batches", "40", "--log-every", "20", "--device", "cpu"],
+        tmp_path,
+        script_environment,
+        TOOLKIT_DATA=str(data),
+        TOOLKIT_HOME=str(home),
+    )
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert [line for line in lines if line.startswith("epoch=1, batch=   20: loss 2.3")]
@@ -65,8 +71,11 @@ def test_forty_batches_outside_a_run(tmp_path, data, script_environment):
     (directory,) = (home / "offline").iterdir()
     values = logged(directory)
     assert {name: len(numbers) for name, numbers in values.items()} == {
-        "loss": 2, "images_per_second": 1, "accuracy": 1}
-    assert all(2.2 < loss < 2.4 for loss in values["loss"])      # ln 10 = 2.30: it knows nothing yet
+        "loss": 2,
+        "images_per_second": 1,
+        "accuracy": 1,
+    }
+    assert all(2.2 < loss < 2.4 for loss in values["loss"])  # ln 10 = 2.30: it knows nothing yet
     assert 0.05 < values["accuracy"][0] < 0.25
     weights = torch.load(tmp_path / "outputs" / "net.pt", weights_only=True)
     assert sum(tensor.numel() for tensor in weights.values()) == 62_006
@@ -77,8 +86,12 @@ def test_inside_a_run_with_worker_processes_it_draws_the_same_curve(tmp_path, da
     for workers in ("0", "2"):
         directory = tmp_path / f"run{workers}"
         directory.mkdir()
-        result = run(["--max-batches", "30", "--log-every", "10", "--workers", workers, "--data", str(data)],
-                     directory / "work", script_environment, TOOLKIT_RUN_DIR=str(directory))
+        result = run(
+            ["--max-batches", "30", "--log-every", "10", "--workers", workers, "--data", str(data)],
+            directory / "work",
+            script_environment,
+            TOOLKIT_RUN_DIR=str(directory),
+        )
         assert result.returncode == 0, result.stderr
         assert "Attempted" not in result.stdout
         curves.append([logged(directory)[name] for name in ("loss", "accuracy")])
@@ -135,14 +148,17 @@ class Recorder:
         self.values.append((name, value))
 
 
-@pytest.mark.parametrize(("arguments", "losses", "epochs"), [
-    (["--log-every", "2"], 6, 2),                           # 6 batches an epoch
-    (["--log-every", "4"], 2, 2),                           # the rest of an epoch is not carried over
-    (["--log-every", "2", "--max-batches", "8"], 4, 2),     # counted over epochs
-    (["--log-every", "2", "--max-batches", "6"], 3, 1),     # no empty second epoch
-    (["--log-every", "9"], 0, 2),
-    (["--log-every", "1", "--batch-size", "64", "--epochs", "3"], 3, 3),
-])
+@pytest.mark.parametrize(
+    ("arguments", "losses", "epochs"),
+    [
+        (["--log-every", "2"], 6, 2),  # 6 batches an epoch
+        (["--log-every", "4"], 2, 2),  # the rest of an epoch is not carried over
+        (["--log-every", "2", "--max-batches", "8"], 4, 2),  # counted over epochs
+        (["--log-every", "2", "--max-batches", "6"], 3, 1),  # no empty second epoch
+        (["--log-every", "9"], 0, 2),
+        (["--log-every", "1", "--batch-size", "64", "--epochs", "3"], 3, 3),
+    ],
+)
 def test_what_is_logged_when(train, arguments, losses, epochs):
     recorder = Recorder()
     options = train.parse_arguments(["--device", "cpu", *arguments])
@@ -211,26 +227,38 @@ def test_the_defaults_are_the_tutorials(train, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert vars(train.parse_arguments([])) == {
-        "epochs": 2, "batch_size": 4, "lr": 0.001, "momentum": 0.9, "log_every": 2000, "max_batches": 0,
-        "device": torch.device("cpu"), "data": None, "seed": 0, "workers": 0}
+        "epochs": 2,
+        "batch_size": 4,
+        "lr": 0.001,
+        "momentum": 0.9,
+        "log_every": 2000,
+        "max_batches": 0,
+        "device": torch.device("cpu"),
+        "data": None,
+        "seed": 0,
+        "workers": 0,
+    }
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--epochs", "0"], "argument --epochs: '0' is not a whole number, 1 or more"),
-    (["--epochs", "1.5"], "argument --epochs: '1.5' is not a whole number, 1 or more"),
-    (["--batch-size", "-4"], "argument --batch-size: '-4' is not a whole number, 1 or more"),
-    (["--log-every", "none"], "argument --log-every: 'none' is not a whole number, 1 or more"),
-    (["--max-batches", "-1"], "argument --max-batches: '-1' is not a whole number, 0 or more"),
-    (["--workers", "-1"], "argument --workers: '-1' is not a whole number, 0 or more"),
-    (["--seed", str(2**63)], "is not a whole number, 0 or more"),
-    (["--lr", "0"], "argument --lr: '0' is not a number above 0"),
-    (["--lr", "nan"], "argument --lr: 'nan' is not a number above 0"),
-    (["--lr", "inf"], "argument --lr: 'inf' is not a number above 0"),
-    (["--momentum", "1"], "argument --momentum: '1' is not a number from 0 up to, not including, 1"),
-    (["--device", "tpu"], "argument --device: 'tpu' is not one of auto, cpu, cuda, cuda:1, mps"),
-    (["--device", "cpu:x"], "argument --device: 'cpu:x' is not one of"),
-    (["--epoch-count", "3"], "unrecognized arguments: --epoch-count 3"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "argument --epochs: '0' is not a whole number, 1 or more"),
+        (["--epochs", "1.5"], "argument --epochs: '1.5' is not a whole number, 1 or more"),
+        (["--batch-size", "-4"], "argument --batch-size: '-4' is not a whole number, 1 or more"),
+        (["--log-every", "none"], "argument --log-every: 'none' is not a whole number, 1 or more"),
+        (["--max-batches", "-1"], "argument --max-batches: '-1' is not a whole number, 0 or more"),
+        (["--workers", "-1"], "argument --workers: '-1' is not a whole number, 0 or more"),
+        (["--seed", str(2**63)], "is not a whole number, 0 or more"),
+        (["--lr", "0"], "argument --lr: '0' is not a number above 0"),
+        (["--lr", "nan"], "argument --lr: 'nan' is not a number above 0"),
+        (["--lr", "inf"], "argument --lr: 'inf' is not a number above 0"),
+        (["--momentum", "1"], "argument --momentum: '1' is not a number from 0 up to, not including, 1"),
+        (["--device", "tpu"], "argument --device: 'tpu' is not one of auto, cpu, cuda, cuda:1, mps"),
+        (["--device", "cpu:x"], "argument --device: 'cpu:x' is not one of"),
+        (["--epoch-count", "3"], "unrecognized arguments: --epoch-count 3"),
+    ],
+)
 def test_a_wrong_argument_is_explained(train, capsys, arguments, message):
     with pytest.raises(SystemExit) as caught:
         train.parse_arguments(arguments)

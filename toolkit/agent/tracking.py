@@ -111,7 +111,8 @@ class Tracker:
         if experiment is None:
             location = f"{self._paths.mlflow_artifacts}/{name}" if self._is_own_store() else None
             try:
-                return str(client.create_experiment(name, artifact_location=location))
+                tags = {"mlflow.experimentKind": "custom_model_development"}  # which side of the UI it opens on
+                return str(client.create_experiment(name, artifact_location=location, tags=tags))
             except Exception:
                 experiment = client.get_experiment_by_name(name)  # somebody else was first
                 if experiment is None:

@@ -11,6 +11,7 @@ from toolkit.agent.background import start_background
 from toolkit.errors import storage_errors
 from toolkit.paths import WorkspacePaths
 
+
 def wake(paths: WorkspacePaths) -> None:
     """Have the agent look at its runs now. Where no agent reads the pipe, start one; it looks at everything first."""
     if not signal_agent(paths, b"\n"):

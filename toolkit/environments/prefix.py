@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from toolkit.environments import conda_link, file_lock, process, uv
+from toolkit.environments import bytecode, conda_link, file_lock, process, uv
 from toolkit.environments.lock import Lock
 from toolkit.environments.process import Log
 from toolkit.environments.store import MARKER, Prefix, Store, prefix_of
@@ -43,6 +43,7 @@ def build(lock: Lock, log: Log, store: Store, solve_seconds: float = 0.0) -> Pre
     built = prefix_of(lock.hash)
     if built is None:
         raise EnvironmentBuildError(f"the new prefix {final} has no working bin/python; please report this build's log")
+    bytecode.compile_later(built)
     log("seconds: " + ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items()))
     return built
 
@@ -71,9 +72,7 @@ def _fill(lock: Lock, stage: Path, final: Path, log: Log, store: Store) -> dict[
             uv.fail(f"no venv of {lock.python.path} can be made; uv says", outcome, "Is that Python whole?", stage)
     _install_pip_part(lock, stage, log, store)
     _rewrite_scripts(stage / "bin", str(stage), str(final))
-    installed = time.monotonic()
-    _compile(stage, final, log)
-    return {"install": round(installed - started, 2), "compile": round(time.monotonic() - installed, 2)}
+    return {"install": round(time.monotonic() - started, 2)}
 
 
 def _install_pip_part(lock: Lock, stage: Path, log: Log, store: Store) -> None:
@@ -117,24 +116,6 @@ def _rewrite_scripts(folder: Path, stage: str, final: str) -> None:
         fresh.write_bytes(content.replace(stage.encode(), final.encode()))
         shutil.copymode(script, fresh)
         fresh.replace(script)
-
-
-def _compile(stage: Path, final: Path, log: Log) -> None:
-    """Write the bytecode of everything: neither uv nor rattler does, and `import torch` takes twice as long without.
-
-    A package with a file that does not compile (templates, Python 2) is not an error.
-    """
-    python = str(stage / "bin" / "python")
-    for library in sorted(stage.glob("lib/python3*")):
-        relative = library.relative_to(stage)
-        words = [python, "-I", "-m", "compileall", "-q", "-j", "0", "-d", str(final / relative), str(library)]
-        outcome = process.run(words, log, uv.environment(), stage, show=False)
-        uv.raise_if_storage(_as_os_error(outcome.messages + outcome.output), stage)
-
-
-def _as_os_error(text: str) -> str:
-    """Python's `[Errno 28]` in the words of uv."""
-    return text.replace("[Errno 28]", "(os error 28)")
 
 
 def _put_in_place(stage: Path, final: Path, store: Store) -> None:

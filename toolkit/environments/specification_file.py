@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ KNOWN_KEYS = ("name", "channels", "dependencies", "prefix", "variables", "channe
 _EXAMPLE = "as in:\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.10\n  - pip:\n      - numpy"
 
 
-def load_conda_specification(path: str | Path) -> EnvironmentSpec:
+def load_conda_specification(path: str | os.PathLike[str]) -> EnvironmentSpec:
     """The environment of a conda specification (`environment.yml`); its `name` and `prefix` are not used.
 
     Raises:
@@ -49,7 +50,7 @@ def load_conda_specification(path: str | Path) -> EnvironmentSpec:
     )
 
 
-def load_pip_requirements(path: str | Path) -> EnvironmentSpec:
+def load_pip_requirements(path: str | os.PathLike[str]) -> EnvironmentSpec:
     """The environment of a requirements file: its lines under pip, and the conda entry `pip` on any Python.
 
     Raises:

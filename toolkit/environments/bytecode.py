@@ -1,0 +1,34 @@
+"""The bytecode of an environment: written beside its first run, since it takes longer than all the rest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from toolkit.environments.store import Prefix
+
+_POLITE = 19  # the lowest priority: whoever trains on this machine comes first
+
+
+def compile_later(prefix: Prefix) -> None:
+    """Start writing the bytecode of everything in `prefix` and return at once.
+
+    Neither uv nor rattler writes any, and `import torch` takes twice as long without. An environment works before it
+    is there, a run that is quicker writes what it imports itself, and a process that is ended here harms nothing:
+    each file appears whole. A package with a file that does not compile (templates, Python 2) is not an error.
+    """
+    libraries = [str(library) for library in sorted(Path(prefix.root).glob("lib/python3*"))]
+    subprocess.Popen(
+        [prefix.python, "-I", "-m", "compileall", "-q", "-j", "0", *libraries],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=prefix.root,
+        preexec_fn=_be_polite,
+    )
+
+
+def _be_polite() -> None:
+    os.nice(_POLITE)
