@@ -11,13 +11,13 @@ ARGUMENTS := $(if $(EPOCHS),--epochs $(EPOCHS),--epochs 1 --max-batches 6000)
 run: $(VENV)/.installed
 	@$(BIN)/python 04-run-pytorch.py $(ARGUMENTS)
 
-test: $(VENV)/.installed lint
+test: lint
 	$(BIN)/python -m pytest $(TESTS)
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-for-development
 	$(BIN)/python -m benchmarks $(ONLY)
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed-for-development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,11 +28,19 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv is quicker where it can reach an index; pip knows the user's own configuration of one.
-$(VENV)/.installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "toolkit needs Python 3.10 or later: make PYTHON=python3.11")'
-	@echo "Installing the toolkit into $(VENV) (once)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]' \
-		|| $(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "toolkit needs Python 3.10 or later, as in: make PYTHON=python3.11")'
+	@echo "Installing toolkit$(1) into $(VENV) (once)"
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.$(1)' \
+		|| $(BIN)/python -m pip install --disable-pip-version-check --editable '.$(1)'
 	@touch $@
+endef
+
+$(VENV)/.installed: pyproject.toml
+	$(call install)
+
+$(VENV)/.installed-for-development: pyproject.toml
+	$(call install,[dev$(comma)train])
+
+comma := ,

@@ -219,8 +219,7 @@ def _logs(options: argparse.Namespace) -> None:
 
     run = _run(options)
     if options.json:
-        logs = {name: text for name, text in run.get_details_with_logs()["logFiles"].items()}
-        print(json.dumps({"run": run.id, "logs": logs}))
+        print(json.dumps({"run": run.id, "logs": run.get_details_with_logs()["logFiles"]}))
         return
     ended = run._ended if options.follow else lambda: True
     stream.print_logs(run.directory, ended, sys.stdout)

@@ -41,12 +41,9 @@ def _folder() -> Finding:
         existing = existing.parent
     free = shutil.disk_usage(existing).free / 1e9
     writable = os.access(existing, os.W_OK)
-    return Finding(
-        "home folder",
-        writable and free > 1,
-        f"{root}, {free:.0f} GB free",
-        f"{root} has {free:.1f} GB free{'' if writable else ' and cannot be written'}: set TOOLKIT_HOME to another folder",
-    )
+    trouble = f"has {free:.1f} GB free" if writable else "cannot be written"
+    remedy = f"{root} {trouble}: set TOOLKIT_HOME to another folder"
+    return Finding("home folder", writable and free > 1, f"{root}, {free:.0f} GB free", remedy)
 
 
 def _uv() -> Finding:

@@ -48,9 +48,10 @@ class Workspace:
         self.location = "local"
         self.paths = WorkspacePaths(home().workspaces / self._name)
         if not self.paths.root.is_dir():
+            known = ", ".join(Workspace._names()) or "none"
             raise UserErrorException(
-                f"there is no workspace '{self._name}' on this machine; it has: "
-                f"{', '.join(Workspace._names()) or 'none'}. Make it with Workspace.create('{self._name}') or `toolkit init {self._name}`"
+                f"there is no workspace '{self._name}' on this machine; it has: {known}. "
+                f"Make it with Workspace.create('{self._name}') or `toolkit init {self._name}`"
             )
 
     @staticmethod

@@ -6,6 +6,7 @@ class TestMine(TargetContract):
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -170,7 +171,7 @@ class TargetContract:
             run.wait_for_completion()
         spans = [tuple(map(float, driver_log(run).split())) for run in runs]
         assert spans == sorted(spans), "first come, first served"
-        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False)), "one at a time"
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans)), "one at a time"
 
     def test_the_agent_may_be_ended_at_any_moment(self) -> None:
         run = self.running("import time; print('here', flush=True); time.sleep(1.5); print('done')")
@@ -223,10 +224,7 @@ class TargetContract:
 def _kill_agent(workspace: Workspace) -> None:
     """kill -9 of the agent of this workspace, and wait until it is gone."""
     marker = str(workspace.paths.root)
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "toolkit.agent" in command and marker in command:
-            os.kill(process.pid, signal.SIGKILL)
-            wait_until(lambda: not lives(process.pid))
-            return
-    raise AssertionError("no agent to end")
+    commands = {process.pid: process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])}
+    (agent,) = [pid for pid, command in commands.items() if "toolkit.agent" in command and marker in command]
+    os.kill(agent, signal.SIGKILL)
+    wait_until(lambda: not lives(agent))
