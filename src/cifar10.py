@@ -177,7 +177,8 @@ def _fetch_into(cache: Path, folder: Path) -> None:
                 _write_batches(batches, whole)
             except Unavailable as reason:
                 reasons.append(f"{label}: {reason}")
-                _say(reasons[-1])
+                if source is not from_hand:  # that nobody put them there is what to expect
+                    _say(f"not from {reasons[-1]}")
                 continue
             shutil.rmtree(folder, ignore_errors=True)  # what is there is not whole
             whole.rename(folder)

@@ -166,6 +166,7 @@ def _show(options: argparse.Namespace) -> None:
         "source_directory": run._definition().get("source_directory"),
         "script": details["runDefinition"]["script"] or details["runDefinition"]["command"],
         "arguments": details["runDefinition"]["arguments"],
+        "environment": details["environment"],
         "phases": details["phases"],
         "metrics": run.get_metrics(),
         "tags": run.get_tags(),

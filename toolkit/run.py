@@ -165,10 +165,19 @@ class Run(inscript_run.Run):
             "logFiles": {name: path for name, path in self._files() if name.startswith(("azureml-logs/", "logs/"))},
             "submittedBy": definition.get("user"),
             "phases": seconds_of_phases(self.directory),
+            "environment": self._environment_facts(),
         }
         if event.error:
             details["error"] = {"error": event.error}
         return details
+
+    def _environment_facts(self) -> dict[str, Any]:
+        """What the run got for the environment that it asked for: interpreter, lock, torch variant, substitutions."""
+        record = read_json(self.directory.environment, {})
+        lock = record.get("lock") or {}
+        facts = {"interpreter": record.get("python"), "lock_hash": record.get("lock_hash")}
+        facts.update({key: lock.get(key) for key in ("torch", "substitutions", "notices")})
+        return {key: value for key, value in facts.items() if value}
 
     def get_details_with_logs(self) -> dict[str, Any]:
         """`get_details` with the text of the logs in place of their paths."""

@@ -49,8 +49,14 @@ def append_event(run: RunDirectory, event: Event) -> None:
 
 
 def read_events(run: RunDirectory) -> list[Event]:
-    """All events of a run, oldest first; [] where there is no such run."""
-    return [Event(**json.loads(line)) for line in read_lines(run.events)]
+    """All events of a run, oldest first; [] where there is no such run. A line torn by a full disk is passed over."""
+    events = []
+    for line in read_lines(run.events):
+        try:
+            events.append(Event(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return events
 
 
 def last_event(run: RunDirectory) -> Event:

@@ -79,7 +79,7 @@ class Workspace:
             )
         paths = WorkspacePaths(root)
         with storage_errors(f"cannot create the workspace '{name}'", root):
-            for folder in (root, paths.runs, paths.active, paths.untracked, paths.experiments, paths.agent):
+            for folder in (home().root, home().workspaces, root, paths.runs, paths.active, paths.untracked, paths.experiments, paths.agent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not paths.configuration.exists():
                 configuration.write_template(paths.configuration)

@@ -168,7 +168,8 @@ class Reconciler:
                 return
             run.python = prefix.python
             lock = read_json(str(store.store().lock(prefix.lock_hash)))
-            record = {"python": prefix.python, "user_managed": False, "seconds": prefix.seconds, "lock": lock}
+            record = {"python": prefix.python, "user_managed": False, "lock_hash": prefix.lock_hash, "lock": lock}
+            record["seconds"] = prefix.seconds
         write_json(run.directory.environment, record)
         self._enter(run, Event(status.QUEUED, reason="waiting for a free slot"))
         self._start_if_free(run)

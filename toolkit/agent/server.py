@@ -37,7 +37,8 @@ def tracking_uri(paths: WorkspacePaths) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _our_version() -> str:
+def our_version() -> str:
+    """The version of MLflow that the toolkit itself uses."""
     return importlib.metadata.version("mlflow")
 
 
@@ -50,7 +51,7 @@ def tracking_uri_for_scripts(paths: WorkspacePaths, version: str) -> str:
     uri = configuration.load(paths.configuration).tracking_uri
     if uri:
         return uri
-    if version and version != _our_version():
+    if version and version != our_version():
         return ensure(paths, wait=False)
     return store_uri(paths)
 

@@ -98,6 +98,8 @@ class TrackerProcess:
 
 def mlflow_version(python: str) -> str:
     """The version of MLflow that the environment of the interpreter `python` has, or ""."""
+    if python == sys.executable:
+        return server.our_version()
     prefix = Path(python).parent.parent
     found = glob.glob(str(prefix / "lib" / "python*" / "site-packages" / "mlflow*-*.dist-info"))
     versions = [Path(path).name.split("-")[1].removesuffix(".dist-info") for path in found]

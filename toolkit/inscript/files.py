@@ -55,10 +55,15 @@ def claim_json(path: str, value: object) -> bool:
 
 
 def append_line(path: str, line: str) -> None:
-    """Append one line in one write, so that several writers never mix within a line."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    """Append one line in one write. Where a full disk once took only a part of a line, that part stays by itself."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        os.write(descriptor, (line + "\n").encode("utf-8", "surrogatepass"))
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+        content = ("\n" if torn else "") + line + "\n"
+        encoded = content.encode("utf-8", "surrogatepass")
+        if os.write(descriptor, encoded) != len(encoded):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,1 @@
+"""The group `core`: what a submit, a logged number and an environment cost."""
