@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import ToolkitError, UserErrorException
+from toolkit.progress import spinner
 
 if TYPE_CHECKING:
     from toolkit.run import Run
@@ -247,7 +248,7 @@ def _ui(options: argparse.Namespace) -> None:
         raise UserErrorException(f"--port {options.port} is no port: it is a number from 1 to 65535")
     if options.port:
         server.ensure(workspace.paths, options.port, wait=False)
-    with _spinner(options, "Starting the MLflow UI"):
+    with spinner("Starting the MLflow UI"):
         url = portal.base_url(workspace.paths)
     url += f"/#/experiments{portal.VIEW}"
     _print(options, {"url": url, "tracking_uri": workspace.get_mlflow_tracking_uri()}, url)
@@ -279,7 +280,7 @@ def _import(options: argparse.Namespace) -> None:
 def _doctor(options: argparse.Namespace) -> None:
     from toolkit.doctor import examine
 
-    with _spinner(options, "Looking at this machine"):
+    with spinner("Looking at this machine"):
         findings = examine()
     if options.json:
         print(json.dumps([finding.__dict__ for finding in findings]))
@@ -304,17 +305,6 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
-def _spinner(options: argparse.Namespace, text: str) -> Any:
-    """A spinner on a terminal; nothing where the output is piped or JSON."""
-    from contextlib import nullcontext
-
-    if options.json or not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(text)
 
 
 def _coloured(status: str) -> str:

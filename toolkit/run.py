@@ -17,6 +17,7 @@ from toolkit.inscript import run as inscript_run
 from toolkit.inscript.files import claim_json, is_within, read_json
 from toolkit.paths import home
 from toolkit.phases import seconds_of_phases
+from toolkit.progress import spinner
 from toolkit.status import FAILED, TERMINAL, Event, last_event
 
 if TYPE_CHECKING:
@@ -238,7 +239,8 @@ class Run(inscript_run.Run):
         Raises:
             TrackingError: the server does not start, or MLflow does not take the run.
         """
-        return portal.run_url(self)
+        with spinner("Starting the MLflow UI"):
+            return portal.run_url(self)
 
     @property
     def portal_url(self) -> str:

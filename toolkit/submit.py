@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import git, snapshot
+from toolkit import snapshots
 from toolkit.agent.wake import wake
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.inscript.files import is_within, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
+from toolkit.progress import bar
+from toolkit.snapshots import git
 from toolkit.status import COMPLETED, NOT_STARTED, Event, append_event
 from toolkit.targets import registry
 
@@ -37,12 +39,14 @@ def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
     definition = define(experiment, config, tags)
     settings = workspace.configuration
     record = git.begin(config.source_directory)
-    frozen = snapshot.take(
-        config.source_directory,
-        workspace.paths.snapshots,
-        limit_bytes=int(settings.snapshot_limit_mb * 1e6),
-        exclude=[home().root, workspace.paths.root],
-    )
+    with bar(f"Freezing {config.source_directory}") as progress:
+        frozen = snapshots.take(
+            config.source_directory,
+            workspace.paths.snapshots,
+            limit_bytes=int(settings.snapshot_limit_mb * 1e6),
+            exclude=[home().root, workspace.paths.root],
+            progress=progress,
+        )
     for warning in frozen.warnings:
         print(f"toolkit: {warning}", file=sys.stderr)
     environment = config.run_config.environment

@@ -78,8 +78,9 @@ class Workspace:
                 "or create it with exist_ok=True"
             )
         paths = WorkspacePaths(root)
+        folders = (home().root, home().workspaces, root, paths.runs, paths.active, paths.untracked, paths.agent)
         with storage_errors(f"cannot create the workspace '{name}'", root):
-            for folder in (home().root, home().workspaces, root, paths.runs, paths.active, paths.untracked, paths.experiments, paths.agent):
+            for folder in (*folders, paths.experiments):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not paths.configuration.exists():
                 configuration.write_template(paths.configuration)

@@ -4,6 +4,7 @@ A line is one `write()` to the kernel, so it survives a SIGKILL of the process t
 into the script: while a disk refuses, lines wait in memory and follow when there is room.
 """
 
+import atexit
 import collections
 import itertools
 import json
@@ -25,12 +26,14 @@ class Spool:
     def __init__(self, folder: str, on_create: Optional[Callable[[], None]] = None) -> None:
         self.folder = folder
         self._on_create = on_create
-        self._pid = 0
+        self._pid = 0  # the process that the descriptor belongs to
+        self._owner = os.getpid()  # the process that the waiting lines belong to
         self._descriptor = -1
         self._names: Dict[str, str] = {}
         self._steps: Dict[str, Iterator[int]] = {}
         self._waiting: Deque[bytes] = collections.deque(maxlen=WAITING_LINES)
         self._retry_at = 0.0
+        self._flushes_at_exit = False
         self._lock = threading.Lock()
 
     def metric(self, name: str, value: object, step: Optional[int] = None) -> None:
@@ -88,15 +91,24 @@ class Spool:
 
     def flush(self) -> None:
         """Try to write what still waits. What is written is in the kernel's hands already."""
-        if self._waiting:
-            self._retry_at = 0.0
-            self._append_waiting(None)
+        if not self._waiting or self._owner != os.getpid():
+            return
+        self._retry_at = 0.0
+        try:
+            if self._pid != os.getpid():
+                self._open()
+        except OSError:
+            return
+        self._append_waiting(None)
 
     def _open(self) -> None:
+        if self._owner != os.getpid():  # a fork: what waits is the parent's to write, and a thread of it had the lock
+            self._lock = threading.Lock()
+            self._waiting.clear()
+            self._owner = os.getpid()
         with self._lock:
             if self._pid == os.getpid():
                 return
-            self._waiting.clear()  # after a fork, what waits is the parent's to write
             if not os.path.isdir(self.folder):
                 os.makedirs(self.folder, 0o700, exist_ok=True)
             if self._on_create is not None:
@@ -111,6 +123,9 @@ class Spool:
         with self._lock:
             self._waiting.append(line)
             self._retry_at = time.time() + RETRY_SECONDS
+            if not self._flushes_at_exit:
+                self._flushes_at_exit = True
+                atexit.register(self.flush)
         warn_once(
             "spool",
             "cannot write metrics to %s: %s. The script goes on; up to %d lines wait in memory and are written as "

@@ -65,7 +65,7 @@ def entries(store, snapshot_id):
 
 def _check(found):
     # type: (list[dict[str, object]]) -> None
-    """Raise ValueError, KeyError or TypeError where an entry is not what `toolkit.snapshot` writes."""
+    """Raise ValueError, KeyError or TypeError where an entry is not what `toolkit.snapshots` writes."""
     parents = set()
     paths = set()
     for entry in found:

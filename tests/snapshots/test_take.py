@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import snapshot
+from toolkit import snapshots
 from toolkit.errors import SnapshotException, StorageError, UserErrorException
 from toolkit.inscript import workcopy
-from toolkit.snapshot import Snapshot
+from toolkit.snapshots import Snapshot, freeze
 
 MB = 10**6
 
@@ -47,7 +47,7 @@ def store(tmp_path: Path) -> Path:
 @pytest.fixture
 def take(store: Path) -> Callable[..., Snapshot]:
     def call(source: Path, **options: object) -> Snapshot:
-        return snapshot.take(source, store, **{"limit_bytes": 0, **options})  # type: ignore[arg-type]
+        return snapshots.take(source, store, **{"limit_bytes": 0, **options})  # type: ignore[arg-type]
 
     return call
 
@@ -113,7 +113,7 @@ def test_only_what_changed_is_read(source: Path, store: Path, take: Callable[...
 def test_a_file_that_changed_just_now_is_read_again(
     source: Path, take: Callable[..., Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "_TICK_NS", 3600 * 10**9)
+    monkeypatch.setattr(freeze, "_TICK_NS", 3600 * 10**9)
     take(source)
     assert take(source).read_files == 3
 
@@ -126,8 +126,8 @@ def test_quick_edits_of_one_size_are_all_seen(source: Path, store: Path, take: C
 
 def test_the_id_comes_from_the_files_alone(source: Path, tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "copy")
-    first = snapshot.take(source, tmp_path / "one", limit_bytes=0)
-    second = snapshot.take(tmp_path / "copy", tmp_path / "two", limit_bytes=0)
+    first = snapshots.take(source, tmp_path / "one", limit_bytes=0)
+    second = snapshots.take(tmp_path / "copy", tmp_path / "two", limit_bytes=0)
     assert first.id == second.id
     assert [len(part) for part in first.id.split("-")] == [8, 4, 4, 4, 12]
 
@@ -164,7 +164,7 @@ def test_an_empty_folder(tmp_path: Path, store: Path, take: Callable[..., Snapsh
     (tmp_path / "empty").mkdir()
     taken = take(tmp_path / "empty")
     assert (taken.files, taken.bytes) == (0, 0)
-    snapshot.restore(store, taken.id, tmp_path / "work")
+    snapshots.restore(store, taken.id, tmp_path / "work")
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -184,7 +184,7 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path, store: Path, take: Call
         Path(os.fsdecode(os.path.join(os.fsencode(root), name))).write_bytes(name)
     settle()
     taken = take(root)
-    snapshot.restore(store, taken.id, tmp_path / "work")
+    snapshots.restore(store, taken.id, tmp_path / "work")
     restored = {name: Path(os.fsdecode(os.path.join(os.fsencode(tmp_path / "work"), name))) for name in names}
     assert {name: path.read_bytes() for name, path in restored.items()} == {name: name for name in names}
     assert len(os.listdir(tmp_path / "work")) == len(names)
@@ -195,14 +195,14 @@ def test_the_store_and_what_is_excluded_stay_out(source: Path, take: Callable[..
     (source / "home").mkdir()
     (source / "home/secret").touch()
     store = source / "workspace"
-    first = snapshot.take(source, store, limit_bytes=0, exclude=[source / "home"])
-    second = snapshot.take(source, store, limit_bytes=0, exclude=[source / "home"])
+    first = snapshots.take(source, store, limit_bytes=0, exclude=[source / "home"])
+    second = snapshots.take(source, store, limit_bytes=0, exclude=[source / "home"])
     assert (first.files, second.files) == (3, 3)
 
 
 def test_the_plan_names_the_files_without_reading_them(source: Path) -> None:
     (source / "train.py").chmod(0)
-    found = snapshot.survey(source)
+    found = snapshots.survey(source)
     assert sorted(path for path, _ in found.files) == [b"pkg/__init__.py", b"pkg/net.py", b"train.py"]
     assert found.bytes == 17
 
@@ -239,7 +239,7 @@ def test_links_are_kept_inside_and_left_out_where_they_lead_outside(
     for name in ("out", "pkg/out", "chain", "beside"):
         assert any(warning.startswith(f"{name} was left out: it links out") for warning in taken.warnings)
     assert not any(b"s3cret" in blob.read_bytes() for blob in blobs(store))
-    snapshot.restore(store, taken.id, tmp_path / "work")
+    snapshots.restore(store, taken.id, tmp_path / "work")
     assert (tmp_path / "work/absolute").read_text() == "x = 1\n"
     assert (tmp_path / "work/around/net.py").read_text() == "x = 1\n"
 
@@ -288,7 +288,7 @@ def test_an_unreadable_file_is_named() -> None:
             with pytest.raises(
                 SnapshotException, match=r"src/key \[1\]\.pem cannot be read: Permission denied"
             ) as told:
-                snapshot.take(root, Path(folder) / "store", limit_bytes=0)
+                snapshots.take(root, Path(folder) / "store", limit_bytes=0)
         finally:
             os.seteuid(was)
     assert "add 'key \\\\[1].pem' to" in str(told.value)
@@ -308,7 +308,7 @@ def sized(root: Path, sizes: dict[str, int]) -> Path:
 
 def refusal(root: Path, store: Path, limit_bytes: int = 300 * MB) -> list[str]:
     with pytest.raises(SnapshotException) as told:
-        snapshot.take(root, store, limit_bytes=limit_bytes)
+        snapshots.take(root, store, limit_bytes=limit_bytes)
     return str(told.value).splitlines()
 
 
@@ -451,8 +451,8 @@ def test_several_at_once(source: Path, store: Path, take: Callable[..., Snapshot
     assert_sound(store)
 
 
-SCRIPT = "import sys, pathlib; from toolkit import snapshot; print(flush=True); "
-SCRIPT += "print(snapshot.take(sys.argv[1], pathlib.Path(sys.argv[2]), limit_bytes=0).id)"
+SCRIPT = "import sys, pathlib; from toolkit import snapshots; print(flush=True); "
+SCRIPT += "print(snapshots.take(sys.argv[1], pathlib.Path(sys.argv[2]), limit_bytes=0).id)"
 
 
 def test_killed_at_any_moment(source: Path, store: Path, take: Callable[..., Snapshot]) -> None:
@@ -498,7 +498,7 @@ def test_a_damaged_store_is_mended(
     again = take(source)
     assert again.id == taken.id
     assert_sound(store)
-    snapshot.restore(store, again.id, tmp_path / "work")
+    snapshots.restore(store, again.id, tmp_path / "work")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1, "files": 3}', "\udcff"])
@@ -530,11 +530,11 @@ def test_a_full_disk_is_said_and_mended(size: int, source: Path, small_disk: Pat
     (source / "model").write_bytes(os.urandom(size))
     store = small_disk / "snapshots"
     with pytest.raises(StorageError, match=r"Cannot write the snapshot to .*: the disk is full"):
-        snapshot.take(source, store, limit_bytes=0)
+        snapshots.take(source, store, limit_bytes=0)
     assert list((store / "manifests").iterdir()) == list((store / "staging").iterdir()) == []
     assert_sound(store)
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
-    taken = snapshot.take(source, store, limit_bytes=0)
+    taken = snapshots.take(source, store, limit_bytes=0)
     assert taken.files == 4
     assert_sound(store)
 
@@ -544,16 +544,16 @@ def test_a_full_disk_for_the_working_copy(source: Path, small_disk: Path, take: 
     taken = take(source)
     store = small_disk.parent / "workspace" / "snapshots"
     with pytest.raises(StorageError, match=r"Cannot write the working copy to .*: the disk is full"):
-        snapshot.restore(store, taken.id, small_disk / "work")
+        snapshots.restore(store, taken.id, small_disk / "work")
 
 
 def test_a_read_only_disk(source: Path, small_disk: Path) -> None:
     store = small_disk / "snapshots"
     settle()
-    first = snapshot.take(source, store, limit_bytes=0)
+    first = snapshots.take(source, store, limit_bytes=0)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    again = snapshot.take(source, store, limit_bytes=0)
+    again = snapshots.take(source, store, limit_bytes=0)
     assert (again.id, again.read_files) == (first.id, 0)
     (source / "new").write_text("new")
     with pytest.raises(StorageError, match="read-only"):
-        snapshot.take(source, store, limit_bytes=0)
+        snapshots.take(source, store, limit_bytes=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import git
+from toolkit.snapshots import git
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import SnapshotException
-from toolkit.ignore import walk
+from toolkit.snapshots.ignore import walk
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 Tree = dict[str, str]
