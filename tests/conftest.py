@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,6 +19,7 @@ from toolkit.agent import server, wake
 from toolkit.configuration import TEMPLATE
 from toolkit.inscript import run as inscript_run
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 FINAL = ("Completed", "Failed", "Canceled")
 
 
@@ -34,6 +38,28 @@ def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {true}"
         time.sleep(0.02)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """CI installs everything that the tests need: a test that skips there is a test that fails."""
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", [])
+    if os.environ.get("CI") and skipped:
+        reporter.write_line(f"{len(skipped)} tests were skipped, and under CI none may be")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the real CIFAR-10: TOOLKIT_DATA's where it is set, else one for this session."""
+    folder = Path(os.environ.get("TOOLKIT_DATA") or tmp_path_factory.mktemp("data"))
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "TOOLKIT_DATA": str(folder)}
+    command = [sys.executable, "-c", "import cifar10; cifar10.fetch()"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if "DataError: CIFAR-10 could not be fetched" in result.stderr:
+        pytest.skip(result.stderr[result.stderr.index("CIFAR-10 could not") :])
+    assert result.returncode == 0, result.stderr
+    return folder
 
 
 @pytest.fixture(scope="class")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import snapshot
+from toolkit import snapshots
 from toolkit.errors import ToolkitError
 from toolkit.inscript import workcopy
 
@@ -82,7 +82,7 @@ def listing(root: Path) -> dict[bytes, object]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_copy_is_the_source(python: str, tmp_path: Path, in_a_process: Call) -> None:
-    taken = snapshot.take(sources(tmp_path / "src"), tmp_path / "store", limit_bytes=0)
+    taken = snapshots.take(sources(tmp_path / "src"), tmp_path / "store", limit_bytes=0)
     in_a_process(python, "materialise", tmp_path / "store", taken.id, tmp_path / "work")
     assert listing(tmp_path / "work") == listing(tmp_path / "src")
     in_a_process(python, "materialise", tmp_path / "store", taken.id, tmp_path / "work")
@@ -94,8 +94,8 @@ def test_the_copy_is_the_source(python: str, tmp_path: Path, in_a_process: Call)
 @pytest.mark.parametrize("python", PYTHONS)
 def test_what_the_script_made_or_changed_is_left(python: str, tmp_path: Path, in_a_process: Call) -> None:
     store, work = tmp_path / "store", tmp_path / "work"
-    taken = snapshot.take(sources(tmp_path / "src"), store, limit_bytes=0)
-    snapshot.restore(store, taken.id, work)
+    taken = snapshots.take(sources(tmp_path / "src"), store, limit_bytes=0)
+    snapshots.restore(store, taken.id, work)
     (work / "outputs").mkdir()
     (work / "outputs/model.pt").write_bytes(b"weights")
     (work / "made_empty").mkdir()
@@ -120,11 +120,11 @@ def test_what_the_script_made_or_changed_is_left(python: str, tmp_path: Path, in
 
 
 def test_writing_in_place_does_not_reach_the_store(tmp_path: Path) -> None:
-    taken = snapshot.take(sources(tmp_path / "src"), tmp_path / "store", limit_bytes=0)
-    snapshot.restore(tmp_path / "store", taken.id, tmp_path / "one")
+    taken = snapshots.take(sources(tmp_path / "src"), tmp_path / "store", limit_bytes=0)
+    snapshots.restore(tmp_path / "store", taken.id, tmp_path / "one")
     with (tmp_path / "one/train.py").open("r+") as file:
         file.write("XXXXX")
-    snapshot.restore(tmp_path / "store", taken.id, tmp_path / "two")
+    snapshots.restore(tmp_path / "store", taken.id, tmp_path / "two")
     assert listing(tmp_path / "two") == listing(tmp_path / "src")
 
 
@@ -135,34 +135,34 @@ def test_contents_of_one_size_have_different_times(tmp_path: Path) -> None:
         source = tmp_path / f"src{number}"
         source.mkdir()
         (source / "a.py").write_text(f"x = {number}")
-        taken = snapshot.take(source, tmp_path / "store", limit_bytes=0)
-        snapshot.restore(tmp_path / "store", taken.id, tmp_path / "work")
+        taken = snapshots.take(source, tmp_path / "store", limit_bytes=0)
+        snapshots.restore(tmp_path / "store", taken.id, tmp_path / "work")
         times.add((tmp_path / "work/a.py").stat().st_mtime)
     assert len(times) == 3
 
 
 def test_links_in_the_destination_are_not_followed(tmp_path: Path) -> None:
     store, work, outside = tmp_path / "store", tmp_path / "work", tmp_path / "outside"
-    taken = snapshot.take(sources(tmp_path / "src"), store, limit_bytes=0)
+    taken = snapshots.take(sources(tmp_path / "src"), store, limit_bytes=0)
     outside.mkdir()
     (outside / "train.py").write_text("mine")
     work.mkdir()
     (work / "train.py").symlink_to(outside / "train.py")
-    snapshot.restore(store, taken.id, work)
+    snapshots.restore(store, taken.id, work)
     assert (outside / "train.py").read_text() == "mine"
     assert listing(work) == listing(tmp_path / "src")
 
     shutil.rmtree(work / "pkg")
     (work / "pkg").symlink_to(outside)
     with pytest.raises(ToolkitError, match="pkg' is in the way"):
-        snapshot.restore(store, taken.id, work)
+        snapshots.restore(store, taken.id, work)
     assert sorted(os.listdir(outside)) == ["train.py"]
 
 
 def test_leaving_only_new_does_not_follow_links_either(tmp_path: Path) -> None:
     store, work = tmp_path / "store", tmp_path / "work"
-    taken = snapshot.take(sources(tmp_path / "src"), store, limit_bytes=0)
-    snapshot.restore(store, taken.id, work)
+    taken = snapshots.take(sources(tmp_path / "src"), store, limit_bytes=0)
+    snapshots.restore(store, taken.id, work)
     (work / "pkg").rename(tmp_path / "moved")
     (work / "pkg").symlink_to(tmp_path / "moved")
     before = listing(tmp_path / "moved")
@@ -228,7 +228,7 @@ def test_what_is_no_id_is_refused(snapshot_id: str, tmp_path: Path) -> None:
 
 def test_a_missing_snapshot_is_named(tmp_path: Path) -> None:
     with pytest.raises(ToolkitError, match="There is no snapshot 00000000-"):
-        snapshot.restore(tmp_path, "00000000-0000-0000-0000-000000000000", tmp_path / "work")
+        snapshots.restore(tmp_path, "00000000-0000-0000-0000-000000000000", tmp_path / "work")
 
 
 @pytest.mark.parametrize("damage", ["gone", "short"])
