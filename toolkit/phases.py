@@ -40,5 +40,5 @@ def _first_metric(run: RunDirectory) -> float | None:
     times = []
     for name in spool.files(run.spool):
         records, _ = spool.read_from(os.path.join(run.spool, name), 0, 65536)
-        times += [record["time"] for record in records if record["kind"] in ("metric", "list", "table")][:1]
+        times += [record["time"] for record in records if record.get("kind") in ("metric", "list", "table")][:1]
     return min(times, default=None)

@@ -15,7 +15,8 @@ from toolkit.agent.artifacts import below
 from toolkit.errors import ActivityFailedException, ExperimentExecutionException, TrackingError, UserErrorException
 from toolkit.inscript import run as inscript_run
 from toolkit.inscript.files import claim_json, is_within, read_json
-from toolkit.paths import home
+from toolkit.inscript.spool import Spool
+from toolkit.paths import WorkspacePaths, home
 from toolkit.phases import seconds_of_phases
 from toolkit.progress import spinner
 from toolkit.status import FAILED, TERMINAL, Event, last_event
@@ -46,6 +47,7 @@ class Run(inscript_run.Run):
                 f"there is no run '{run_id}' in the workspace '{experiment.workspace.name}'; `toolkit runs` lists them"
             )
         super().__init__(directory)
+        self._spool = _AnnouncedSpool(directory.spool, experiment.workspace.paths, run_id)
         self.directory = directory
         self._experiment = experiment
         self._event: Event | None = None
@@ -312,22 +314,22 @@ class Run(inscript_run.Run):
             self.download_file(name, os.path.join(root, name))
         return [os.path.join(root, name) for name in names]
 
-    def _changed(self) -> None:
-        """Something was logged from outside the run: MLflow hears of it, also when the run has ended."""
-        paths = self._experiment.workspace.paths
-        (paths.untracked / self.id).touch()
-        agent.wake(paths)
-
-    def flush(self, timeout_seconds: float = 300) -> None:
-        super().flush(timeout_seconds)
-
-    def tag(self, key: str, value: object = None) -> None:
-        """Set a tag of the run, now or after it has ended."""
-        super().tag(key, value)
-        self._changed()
-
     def __repr__(self) -> str:
         return f"Run(experiment={self._experiment.name!r}, id={self.id!r}, status={self.status!r})"
+
+
+class _AnnouncedSpool(Spool):
+    """The spool of a control script: what is logged from outside reaches MLflow also when the run has ended."""
+
+    def __init__(self, folder: str, paths: WorkspacePaths, run_id: str) -> None:
+        super().__init__(folder)
+        self._paths = paths
+        self._run_id = run_id
+
+    def append(self, line: bytes) -> None:
+        super().append(line)
+        (self._paths.untracked / self._run_id).touch()
+        agent.wake(self._paths)
 
 
 def _utc(seconds: float | None) -> str | None:

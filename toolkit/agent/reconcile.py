@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,13 +60,17 @@ class Reconciler:
         self._builds = Builds(paths)
         self._targets: dict[str, ComputeTarget] = {}
         self._configured = 0.0
+        self._held: Counter[str] = Counter()  # slots that are taken, by pool
+        self._full: set[str] = set()  # pools in which somebody waits: who comes later waits behind
 
     def step(self) -> None:
-        """One round over all runs."""
+        """One round over all runs, in the order of their submission."""
         self._find_new()
         self._reload_targets()
         self._finish_builds()
         self._poll_engines()
+        self._held = Counter(self._pool(run) for run in self.runs.values() if run.handle is not None)
+        self._full = set()
         for run in sorted(self.runs.values(), key=lambda run: run.order):
             try:
                 self._advance(run)
@@ -135,6 +140,15 @@ class Reconciler:
     # -- what is due ----------------------------------------------------------------------------------------------
 
     def _advance(self, run: ActiveRun) -> None:
+        """Take the steps that are due, until one has to wait."""
+        before = None
+        while run.status != before:
+            before = run.status
+            self._take_step(run)
+
+    def _take_step(self, run: ActiveRun) -> None:
+        if run.status in status.TERMINAL:
+            return
         if run.status == status.FINALIZING:
             self._finalize(run)
         elif os.path.exists(run.directory.cancel):
@@ -142,8 +156,7 @@ class Reconciler:
         elif run.status == status.NOT_STARTED:
             self.tracker.poke()
             self._enter(run, Event(status.STARTING))
-            self._advance(run)
-        elif run.status == status.STARTING or (run.status == status.PREPARING and not run.python):
+        elif run.status in (status.STARTING, status.PREPARING):
             self._prepare(run)
         elif run.status == status.QUEUED and run.handle is None:
             self._start_if_free(run)
@@ -172,42 +185,35 @@ class Reconciler:
             record["seconds"] = prefix.seconds
         write_json(run.directory.environment, record)
         self._enter(run, Event(status.QUEUED, reason="waiting for a free slot"))
-        self._start_if_free(run)
 
     def _finish_builds(self) -> None:
+        """Close the logs of builds that ended, and fail the runs of those that failed; the others find it there."""
         for build, error in self._builds.finished():
             for directory in build.waiting:
                 unshare_log(directory)
                 run = self.runs.get(directory.id)
-                if run is None or run.status != status.PREPARING:
-                    continue
-                if error:
+                if error and run is not None and run.status == status.PREPARING:
                     self._fail(run, "EnvironmentBuildError", error)
-                else:
-                    self._prepare(run)
 
     def _start_if_free(self, run: ActiveRun) -> None:
+        """Launch the run if its pool has a free slot and nobody waits for it longer."""
         target = self._target(run)
-        running = sum(
-            1 for other in self.runs.values() if other.handle is not None and self._pool(other) == target.pool
-        )
-        if running >= target.slots:
+        if target.pool in self._full:
             return
-        earlier = any(
-            other.status == status.QUEUED and other.order < run.order and self._pool(other) == target.pool
-            for other in self.runs.values()
-        )
-        if not earlier:
-            self._launch(run, target)
+        if self._held[target.pool] < target.slots and self._launch(run, target):
+            self._held[target.pool] += 1
+        else:
+            self._full.add(target.pool)
 
     def _pool(self, run: ActiveRun) -> str:
         target = self._targets.get(run.definition["target"])
         return target.pool if target else ""
 
-    def _launch(self, run: ActiveRun, target: ComputeTarget) -> None:
+    def _launch(self, run: ActiveRun, target: ComputeTarget) -> bool:
+        """Start the run. False where it has to wait a moment, until MLflow knows it."""
         tracking = self.tracker.variables(run.directory, run.python)
         if tracking is None:
-            return  # MLflow is about to know the run: it wakes us
+            return False
         plan = Plan.load(run.directory)  # an agent that was ended here had planned it already
         if plan is None:
             plan = target.prepare(run.directory, run.definition, run.python, tracking)
@@ -216,8 +222,9 @@ class Reconciler:
             run.handle = target.launch(plan)
         except LaunchError as error:
             self._fail(run, "LaunchError", str(error))
-            return
+            return False
         self._enter(run, Event(status.RUNNING))
+        return True
 
     # -- what the engines say -------------------------------------------------------------------------------------
 
@@ -278,7 +285,7 @@ class Reconciler:
         if not self.tracker.is_done(run.directory) and waited < FINALIZING_SECONDS and not self.tracker.is_down():
             return
         event = run.event
-        append_event(run.directory, Event(event.outcome, reason=event.reason, error=event.error))
+        self._enter(run, Event(event.outcome, reason=event.reason, error=event.error))
         (self.paths.active / run.id).unlink(missing_ok=True)
         del self.runs[run.id]
 

@@ -36,24 +36,28 @@ def translate(records: list[dict[str, Any]]) -> Batch:
     """The batch for `records`. A record that is not understood is passed over: the spool still has it."""
     batch = Batch()
     for record in records:
-        kind = record.get("kind")
-        if kind == "metric":
-            _scalar(batch, record)
-        elif kind == "list":
-            batch.typed = True
-            _series(batch, record["name"], record["value"], record)
-        elif kind == "table":
-            batch.typed = True
-            _table(batch, record)
-        elif kind == "tag":
-            batch.tags[mlflow_name(record["name"])] = record["value"][:TAG_LENGTH]
-        elif kind == "untag":
-            batch.tags[mlflow_name(record["name"])] = None
-        elif kind == "property":
-            batch.tags[mlflow_name("toolkit.property." + record["name"])] = record["value"][:TAG_LENGTH]
-        elif kind == "image":
-            batch.typed = True
+        try:
+            _add(batch, record)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
     return batch
+
+
+def _add(batch: Batch, record: dict[str, Any]) -> None:
+    kind = record.get("kind")
+    if kind == "metric":
+        _scalar(batch, record)
+    elif kind == "list":
+        _series(batch, record["name"], record["value"], record)
+    elif kind == "table":
+        _table(batch, record)
+    elif kind == "tag":
+        batch.tags[mlflow_name(record["name"])] = record["value"][:TAG_LENGTH]
+    elif kind == "untag":
+        batch.tags[mlflow_name(record["name"])] = None
+    elif kind == "property":
+        batch.tags[mlflow_name("toolkit.property." + record["name"])] = record["value"][:TAG_LENGTH]
+    batch.typed |= is_typed(record)
 
 
 def _scalar(batch: Batch, record: dict[str, Any]) -> None:
@@ -61,7 +65,6 @@ def _scalar(batch: Batch, record: dict[str, Any]) -> None:
     if isinstance(value, (int, float)):
         batch.metrics.append((mlflow_name(name), _number(value), int(record["time"] * 1000), record["step"]))
     else:
-        batch.typed = True
         batch.tags[mlflow_name("toolkit.text." + name)] = str(value)[:TAG_LENGTH]
 
 
@@ -92,7 +95,8 @@ def is_typed(record: dict[str, Any]) -> bool:
     """Whether MLflow's metrics do not hold all of this record."""
     kind = record.get("kind")
     return kind in ("list", "table", "image") or (
-        kind == "metric" and (isinstance(record["value"], bool) or not isinstance(record["value"], (int, float)))
+        kind == "metric"
+        and (isinstance(record.get("value"), bool) or not isinstance(record.get("value"), (int, float)))
     )
 
 

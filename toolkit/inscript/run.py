@@ -14,6 +14,7 @@ from toolkit.inscript.spool import Spool, read_all
 from toolkit.inscript.values import is_many, to_list, to_scalar, to_text, warn_once
 
 RUN_DIRECTORY = "TOOLKIT_RUN_DIR"  # set in every submitted run
+LARGEST_STEP = 2**63 - 1  # what a database holds
 
 
 class ScriptWorkspace:
@@ -96,7 +97,7 @@ class Run:
                 self.log_list(name, value)
                 return
             value = to_scalar(name, value)
-        if step is not None and not isinstance(step, int):
+        if step is not None and not (isinstance(step, int) and -LARGEST_STEP <= step <= LARGEST_STEP):
             step = _to_step(name, step)
         self._spool.metric(name if type(name) is str else str(name), value, step)
 
@@ -306,10 +307,13 @@ class Run:
 
 def _to_step(name: str, step: Any) -> Optional[int]:
     try:
-        return int(step)
-    except (TypeError, ValueError):
-        warn_once("step of " + str(name), "the step of '%s' is not a whole number: counted instead" % name)
-        return None
+        whole = int(step)
+        if -LARGEST_STEP <= whole <= LARGEST_STEP:
+            return whole
+    except (TypeError, ValueError, OverflowError):
+        pass
+    warn_once("step of " + str(name), "the step of '%s' is not a whole number of 64 bits: counted instead" % name)
+    return None
 
 
 _current: Optional[Run] = None

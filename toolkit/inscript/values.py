@@ -4,6 +4,7 @@ import numbers
 import sys
 from typing import Any, List, Set
 
+LONGEST_INT_BITS = 10000
 _warned: Set[str] = set()
 
 
@@ -27,13 +28,15 @@ def to_scalar(name: str, value: Any) -> object:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
-        return int(value)
+        return _to_int(value)
     if isinstance(value, float):
         return float(value)
     try:
         item = getattr(value, "item", None)
         if callable(item):
             plain = item()
+            if isinstance(plain, int) and not isinstance(plain, bool):
+                return _to_int(plain)
             if plain is None or isinstance(plain, (bool, int, float, str)):
                 return plain
         if isinstance(value, numbers.Number) or hasattr(value, "__float__"):
@@ -45,6 +48,13 @@ def to_scalar(name: str, value: Any) -> object:
         "'%s' was given a %s, which is not a number; its text is kept (said once)" % (name, type(value).__name__),
     )
     return to_text(value)
+
+
+def _to_int(value: int) -> object:
+    """`value` as a plain int; one with thousands of digits, which Python refuses to write as text, is infinite."""
+    if value.bit_length() > LONGEST_INT_BITS:
+        return float("inf") if value > 0 else float("-inf")
+    return int(value)
 
 
 def to_text(value: Any) -> str:
