@@ -106,6 +106,10 @@ class WorkspacePaths:
         return self.agent / "lock"
 
     @property
+    def agent_version(self) -> Path:
+        return self.agent / "version"
+
+    @property
     def agent_log(self) -> Path:
         return self.agent / "log.txt"
 

@@ -133,8 +133,8 @@ class Run(inscript_run.Run):
     def _refresh(self) -> Event:
         if self._event is None or self._event.status not in TERMINAL:
             self._event = last_event(self.directory)
-            if self._event.status not in TERMINAL and not agent.is_running(self._experiment.workspace.paths):
-                agent.start(self._experiment.workspace.paths)  # whoever looks brings a run on that lost its agent
+            if self._event.status not in TERMINAL:
+                agent.keep_running(self._experiment.workspace.paths)
         return self._event
 
     def _ended(self) -> bool:

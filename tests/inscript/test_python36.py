@@ -113,9 +113,8 @@ def test_a_run_of_the_local_target(python36: str, submit: Submit) -> None:
     assert run.get_tags() == {"a": "1"}
 
 
-def test_a_name_that_only_the_whole_toolkit_has_says_how_to_get_it(python36: str) -> None:
+def test_a_name_that_only_the_whole_toolkit_has_says_how_to_get_it(python36: str, tmp_path: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": str(inscript_folder())}
-    answer = subprocess.run(
-        [python36, "-c", "import toolkit; toolkit.Workspace"], capture_output=True, text=True, env=environ
-    )
+    command = [python36, "-c", "import toolkit; toolkit.Workspace"]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path)
     assert "add the toolkit to the pip section of its environment" in answer.stderr

@@ -229,7 +229,7 @@ def test_names_that_lead_outside_are_refused(name: str, run: Run, tmp_path: Path
 
 
 def test_files_that_are_not_there(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(UserErrorException, match="no-such.txt'\\): there is no such file in "):
+    with pytest.raises(UserErrorException, match=r"no-such\.txt.\): there is no such file in "):
         run.upload_file("a", "no-such.txt")
     with pytest.raises(UserErrorException, match="there is no such folder in "):
         run.upload_folder("a", str(tmp_path / "none"))

@@ -15,9 +15,11 @@ import time
 import traceback
 from pathlib import Path
 
-from toolkit import configuration
+from toolkit import __version__, configuration
 from toolkit.agent.reconcile import Reconciler
 from toolkit.agent.tracker_process import TrackerProcess
+from toolkit.errors import UserErrorException
+from toolkit.inscript.files import write_text
 from toolkit.paths import WorkspacePaths
 
 TICK_SECONDS = 1.0  # while runs are active; news wakes it at once
@@ -32,6 +34,7 @@ def main(arguments: list[str]) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return 0  # the workspace has its agent
+    write_text(str(paths.agent_version), __version__)
     Agent(paths).run()
     return 0
 
@@ -43,7 +46,7 @@ class Agent:
         self._paths = paths
         self._tracker = TrackerProcess(paths)
         self._reconciler = Reconciler(paths, self._tracker)
-        self._idle_seconds = configuration.load(paths.configuration).agent_idle_seconds
+        self._idle_seconds = _idle_seconds(paths)
         self._stop = False
         signal.signal(signal.SIGTERM, self._on_term)
 
@@ -87,6 +90,13 @@ class Agent:
             return
         if readable and b"stop" in os.read(pipe, 65536):
             self._stop = True
+
+
+def _idle_seconds(paths: WorkspacePaths) -> float:
+    try:
+        return configuration.load(paths.configuration).agent_idle_seconds
+    except UserErrorException:  # whoever submits is told; the runs that there are go on
+        return configuration.WorkspaceConfiguration().agent_idle_seconds
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
+import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EVERY_SECONDS = 2.0  # while the run goes on
+_HALF_WRITTEN = re.compile(r"\.(\d+\.tmp|tmp\.png)$")  # as the in-script side names a file until it is whole
 SHARE_OF_TIME = 0.05  # a growing log is sent again and again: never spend more of the time on it than this
 
 
@@ -24,6 +27,7 @@ class Artifacts:
         self._directory = directory
         self._client = client
         self._uploaded = uploaded
+        self._left_out: set[str] = set()
         self._next = 0.0
 
     def upload(self, mlflow_run_id: str, final: bool) -> None:
@@ -32,6 +36,9 @@ class Artifacts:
         if not final and began < self._next:
             return
         for name, path in self._files(final):
+            if not _is_text(name):
+                self._leave_out(name)
+                continue
             facts = os.stat(path)
             mark = [facts.st_size, facts.st_mtime_ns]
             if self._uploaded.get(name) == mark:
@@ -41,6 +48,14 @@ class Artifacts:
             self._uploaded[name] = mark
         spent = time.monotonic() - began
         self._next = time.monotonic() + max(EVERY_SECONDS, spent / SHARE_OF_TIME)
+
+    def _leave_out(self, name: str) -> None:
+        """A name that is no text has no URL: the file stays in the run's folder, and that is said once."""
+        if name not in self._left_out:
+            self._left_out.add(name)
+            print(
+                f"run {self._directory.id}: {name!r} is no artifact, its name is no UTF-8", file=sys.stderr, flush=True
+            )
 
     def _files(self, final: bool) -> Iterator[tuple[str, str]]:
         run = self._directory
@@ -54,11 +69,19 @@ class Artifacts:
             yield from below(run.outputs, "outputs")
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def below(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
     """The regular files below `folder`, as (artifact name, path); what is half written is left out."""
     for parent, _, files in os.walk(folder):
         relative = os.path.relpath(parent, folder).replace(os.sep, "/")
         for file in sorted(files):
             path = os.path.join(parent, file)
-            if not file.endswith(".tmp") and os.path.isfile(path):
+            if not _HALF_WRITTEN.search(file) and os.path.isfile(path):
                 yield posixpath.normpath(posixpath.join(prefix, relative, file)), path

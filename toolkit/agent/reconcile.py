@@ -7,6 +7,7 @@ ended, at whatever line that was.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -123,7 +124,11 @@ class Reconciler:
         if changed == self._configured:
             return
         self._configured = changed
-        loaded = configuration.load(self.paths.configuration)
+        try:
+            loaded = configuration.load(self.paths.configuration)
+        except ToolkitError as error:  # whoever submits is told; the runs that there are go on with what it said before
+            print(error, file=sys.stderr, flush=True)
+            return
         self._targets = {}
         for name in loaded.compute_targets:
             try:

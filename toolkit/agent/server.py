@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import Any
 
 from toolkit import configuration
+from toolkit.agent import store
 from toolkit.agent.background import start_background
 from toolkit.errors import TrackingError, storage_errors
 from toolkit.inscript.files import read_json, write_json
@@ -26,14 +27,9 @@ START_SECONDS = 90.0
 HOST = "127.0.0.1"
 
 
-def store_uri(paths: WorkspacePaths) -> str:
-    """The URI of the workspace's own MLflow store."""
-    return f"sqlite:///{paths.mlflow_database}"
-
-
 def tracking_uri(paths: WorkspacePaths) -> str:
     """Where runs are recorded: what the workspace's configuration says, else its own store."""
-    return configuration.load(paths.configuration).tracking_uri or store_uri(paths)
+    return configuration.load(paths.configuration).tracking_uri or store.uri(paths)
 
 
 @functools.lru_cache(maxsize=1)
@@ -53,7 +49,7 @@ def tracking_uri_for_scripts(paths: WorkspacePaths, version: str) -> str:
         return uri
     if version and version != our_version():
         return ensure(paths, wait=False)
-    return store_uri(paths)
+    return store.uri(paths)
 
 
 def ensure(
@@ -131,6 +127,8 @@ def _start(paths: WorkspacePaths, port: int | None) -> dict[str, Any]:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri(paths)]
     command += ["--default-artifact-root", str(paths.mlflow_artifacts)]
     command += ["--host", HOST, "--port", str(chosen), "--workers", "1"]
+    if tracking_uri(paths) == store.uri(paths) and not store.is_made(paths):
+        command = [sys.executable, "-m", "toolkit.agent.store", str(paths.root), *command]
     pid = start_background(command, paths.server_log, paths.mlflow, mlflow_environment())
     state = {"pid": pid, "port": chosen, "started": time.time()}
     write_json(str(paths.server), state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from toolkit import status
@@ -76,6 +76,14 @@ class TrackedRun:
         self._close(event)
         return True
 
+    def is_over_and_deleted(self) -> bool:
+        """Whether the run has ended and somebody has deleted it in MLflow."""
+        event = status.last_event(self.directory)
+        if "mlflow_run_id" not in self._state or event.status not in {*status.TERMINAL, status.FINALIZING}:
+            return False
+        found = self._client.get_run(self.mlflow_run_id)
+        return bool(found.info.lifecycle_stage == "deleted")
+
     @property
     def mlflow_run_id(self) -> str:
         return str(self._state["mlflow_run_id"])
@@ -135,19 +143,26 @@ class TrackedRun:
 
     # -- what the script logged -----------------------------------------------------------------------------------
 
+    def has_news(self) -> bool:
+        """Whether whole lines are in the spool that MLflow does not have."""
+        return any(True for _ in self._news())
+
+    def _news(self) -> Iterator[tuple[str, list[dict[str, Any]], int]]:
+        """Of each spool file with something new: its name, the next records, and the offset behind them."""
+        for name in spool.files(self.directory.spool):
+            path = os.path.join(self.directory.spool, name)
+            offset = self._state.get("offsets", {}).get(name, 0)
+            if os.path.getsize(path) > offset:
+                records, after = spool.read_from(path, offset, BYTES_A_READ)
+                if after > offset:
+                    yield name, records, after
+
     def _drain(self) -> bool:
         """Send what is in the spool and not in MLflow. True when nothing is left."""
         offsets = self._state.setdefault("offsets", {})
         for _ in range(BATCHES_A_TURN):
             moved = False
-            for name in spool.files(self.directory.spool):
-                path = os.path.join(self.directory.spool, name)
-                offset = offsets.get(name, 0)
-                if os.path.getsize(path) <= offset:
-                    continue
-                records, after = spool.read_from(path, offset, BYTES_A_READ)
-                if after == offset:
-                    continue
+            for name, records, after in self._news():
                 self._send(translate(records))
                 offsets[name] = after
                 self._save()

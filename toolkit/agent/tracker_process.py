@@ -28,6 +28,7 @@ class TrackerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._waiting: dict[str, float] = {}
+        self._known_marks: dict[str, int] = {}
 
     def poke(self) -> None:
         """There is news for MLflow."""
@@ -53,9 +54,20 @@ class TrackerProcess:
             )
 
     def keep_alive(self) -> None:
-        """Start it again where it was ended with work left."""
-        if self.has_work() and (self._process is None or self._process.poll() is not None):
+        """Tell it of runs that were marked anew, a tag after the end say; start it where it was ended with work left."""
+        marks = self._marks()
+        news = marks.items() - self._known_marks.items()
+        self._known_marks = marks
+        if news or (marks and (self._process is None or self._process.poll() is not None)):
             self.poke()
+
+    def _marks(self) -> dict[str, int]:
+        """The runs that MLflow does not have all of, and when each was marked (ns)."""
+        try:
+            with os.scandir(self._paths.untracked) as entries:
+                return {entry.name: entry.stat().st_mtime_ns for entry in entries}
+        except FileNotFoundError:  # the folder, or a mark that was just taken away: news of its own
+            return {}
 
     def close(self) -> None:
         """Let it finish the step it is at, and end."""

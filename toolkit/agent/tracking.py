@@ -12,10 +12,11 @@ import select
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.agent import server
+from toolkit.agent import server, store
 from toolkit.agent.tracked_run import TrackedRun
 from toolkit.agent.wake import signal_agent
 from toolkit.inscript.files import write_json
@@ -40,6 +41,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class _Trouble:
+    """A run that MLflow refuses: not before `until` (monotonic seconds) again, and `pause` seconds after that."""
+
+    until: float
+    pause: float
+
+
+_NO_TROUBLE = _Trouble(0.0, 0.5)
+
+
 class Tracker:
     """Goes round all runs that MLflow does not have whole, and backs off while MLflow cannot be reached."""
 
@@ -48,6 +60,7 @@ class Tracker:
         self._client: MlflowClient | None = None
         self._runs: dict[str, TrackedRun] = {}
         self._experiments: dict[str, str] = {}
+        self._troubled: dict[str, _Trouble] = {}
         self._pause = 0.0
         self._stop = False
 
@@ -63,11 +76,17 @@ class Tracker:
         known = sorted(os.listdir(self._paths.untracked))
         more = False
         for run_id in known:
+            if self._troubled.get(run_id, _NO_TROUBLE).until > time.monotonic():
+                continue
             try:
                 more |= self._advance(run_id)
             except Exception as error:  # MLflow, its server, its database or its disk: the run is tried again
-                self._back_off(run_id, error)
-                return False
+                if not self._answers():
+                    self._back_off(run_id, error)
+                    return False
+                self._set_aside(run_id)
+            else:
+                self._troubled.pop(run_id, None)
         if known and self._pause:
             self._pause = 0.0
             self._tell("")
@@ -82,7 +101,10 @@ class Tracker:
         if not run.exists:
             return self._forget_leftover(run_id)
         if run.advance():
-            (self._paths.untracked / run_id).unlink(missing_ok=True)
+            mark = self._paths.untracked / run_id
+            mark.unlink(missing_ok=True)
+            if run.has_news():  # whoever logs after the end writes first and marks then: so nothing is missed
+                mark.touch()
             del self._runs[run_id]
             self._announce()
         return run.has_more
@@ -122,7 +144,7 @@ class Tracker:
         return str(experiment.experiment_id)
 
     def _is_own_store(self) -> bool:
-        return self._uri == server.store_uri(self._paths)
+        return self._uri == store.uri(self._paths)
 
     def _connect(self) -> MlflowClient:
         if self._client is None:
@@ -130,14 +152,36 @@ class Tracker:
             os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"  # waiting is done here, where it blocks nothing
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(FIRST_TIMEOUT_SECONDS))
             self._uri = server.tracking_uri(self._paths)
-            if self._is_own_store():
-                _prepare_store(self._paths)
             for name in _UNUSED:
                 sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+            if self._is_own_store():
+                store.make(self._paths)
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=self._uri)
         return self._client
+
+    def _answers(self) -> bool:
+        """Whether MLflow answers at all, so that what it refused is the matter of one run."""
+        try:
+            self._connect().search_experiments(max_results=1)
+        except Exception:
+            return False
+        return True
+
+    def _set_aside(self, run_id: str) -> None:
+        """One run has trouble of its own: the others go on."""
+        run = self._runs.pop(run_id, None)  # its state on disk is what was reached
+        self._experiments.clear()
+        if run is not None and run.is_over_and_deleted():
+            (self._paths.untracked / run_id).unlink(missing_ok=True)
+            self._troubled.pop(run_id, None)
+            self._announce()
+            print(f"run {run_id} was deleted in MLflow: nothing more of it is sent", file=sys.stderr, flush=True)
+            return
+        pause = min(self._troubled.get(run_id, _NO_TROUBLE).pause * 2, LONGEST_PAUSE_SECONDS)
+        self._troubled[run_id] = _Trouble(time.monotonic() + pause, pause)
+        self._report(run_id, pause)
 
     def _back_off(self, run_id: str, error: Exception) -> None:
         self._runs.pop(run_id, None)  # its state on disk is what was reached
@@ -146,9 +190,12 @@ class Tracker:
         timeout = int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", FIRST_TIMEOUT_SECONDS))
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(min(timeout * 2, LONGEST_TIMEOUT_SECONDS))  # slow, perhaps
         self._tell(f"{type(error).__name__}: {error}")
+        self._report(run_id, self._pause)
+
+    def _report(self, run_id: str, pause: float) -> None:
         print(
             time.strftime("%Y-%m-%d %H:%M:%S"),
-            f"run {run_id}: MLflow did not take it; next try in {self._pause:.0f} s\n",
+            f"run {run_id}: MLflow did not take it; next try in {pause:.0f} s\n",
             traceback.format_exc(),
             file=sys.stderr,
             flush=True,
@@ -161,20 +208,12 @@ class Tracker:
 
     def _wait(self, more: bool, spent: float) -> None:
         """Until there is news, or it is time to look again; standard input that ends ends the tracker."""
-        seconds = 0.0 if more else self._pause or (max(LOOK_SECONDS, spent * 2) if self._runs else 3600.0)
+        seconds = (
+            0.0 if more else self._pause or (max(LOOK_SECONDS, spent * 2) if self._runs or self._troubled else 3600.0)
+        )
         readable, _, _ = select.select([sys.stdin], [], [], seconds)
         if readable and not os.read(sys.stdin.fileno(), 65536):
             self._stop = True
-
-
-def _prepare_store(paths: WorkspacePaths) -> None:
-    """Let the workspace's database be read while it is written: a setting of the file, before MLflow opens it."""
-    import sqlite3
-
-    paths.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(paths.mlflow_database)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
 
 
 if __name__ == "__main__":

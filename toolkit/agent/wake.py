@@ -6,16 +6,42 @@ import errno
 import os
 import sys
 import time
+from pathlib import Path
 
+from toolkit import __version__
 from toolkit.agent.background import start_background
 from toolkit.errors import storage_errors
 from toolkit.paths import WorkspacePaths
 
+START_SECONDS = 2.0  # by then an agent reads its pipe, however busy the machine
+_looked: dict[Path, float] = {}
+
 
 def wake(paths: WorkspacePaths) -> None:
-    """Have the agent look at its runs now. Where no agent reads the pipe, start one; it looks at everything first."""
+    """Have the agent look at its runs now. Where no agent reads the pipe, start one; it looks at everything first.
+
+    An agent of another version of the toolkit, from before an upgrade, is replaced; its runs go on.
+    """
+    if version_of_agent(paths) not in ("", __version__):
+        stop(paths)
     if not signal_agent(paths, b"\n"):
         start(paths)
+
+
+def keep_running(paths: WorkspacePaths) -> None:
+    """For those who look at a run again and again: bring its agent back where it was ended, and do not hurry it."""
+    now = time.monotonic()
+    if not is_running(paths) and now - _looked.get(paths.root, -START_SECONDS) >= START_SECONDS:
+        _looked[paths.root] = now
+        start(paths)
+
+
+def version_of_agent(paths: WorkspacePaths) -> str:
+    """The version of the toolkit that the workspace's last agent was of, or "" where it never had one."""
+    try:
+        return paths.agent_version.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def signal_agent(paths: WorkspacePaths, message: bytes) -> bool:

@@ -29,4 +29,4 @@ def drop(spec: EnvironmentSpec) -> tuple[EnvironmentSpec, tuple[str, ...]]:
         conda=tuple(entry for entry in spec.conda if not is_offered(entry)),
         pip=tuple(entry for entry in spec.pip if not is_offered(entry)),
     )
-    return kept, (f"left out {', '.join(dropped)}: the toolkit offers the azureml names itself",)
+    return kept, (f"left out {', '.join(dropped)}: nothing of it is needed, every run has `from toolkit import Run`",)
