@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from toolkit.names import HOMES, load
+from toolkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from toolkit.compute import ComputeTarget
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from toolkit.script_run_config import RunConfiguration, ScriptRunConfig
     from toolkit.workspace import Workspace
 
-__version__ = "0.1.0"
 __all__ = [
     "ActivityFailedException",
     "ComputeTarget",

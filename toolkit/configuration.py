@@ -73,14 +73,14 @@ def load(path: Path) -> WorkspaceConfiguration:
         document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         document = {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserErrorException(f"{path} is not valid YAML: {error}. Mend it there") from error
     known = WorkspaceConfiguration.__dataclass_fields__
     if not isinstance(document, dict):
         raise UserErrorException(f"{path} must hold a mapping with the keys {', '.join(known)}")
-    unknown = sorted(set(document) - set(known))
+    unknown = sorted(map(str, set(document) - set(known)))
     if unknown:
-        raise UserErrorException(f"{path}: unknown key {', '.join(map(str, unknown))}; known are {', '.join(known)}")
+        raise UserErrorException(f"{path}: unknown key {', '.join(unknown)}; known are {', '.join(known)}")
     given = {key: value for key, value in document.items() if value is not None}
     configuration = WorkspaceConfiguration(**given)
     _check(path, configuration)
@@ -88,13 +88,17 @@ def load(path: Path) -> WorkspaceConfiguration:
 
 
 def _check(path: Path, configuration: WorkspaceConfiguration) -> None:
+    if not isinstance(configuration.tracking_uri, str):
+        raise UserErrorException(
+            f"{path}: tracking_uri is {configuration.tracking_uri!r}; it must be text, as in http://mlflow.example.com"
+        )
     if configuration.package_source not in ("auto", "conda", "pypi"):
         raise UserErrorException(
             f"{path}: package_source is '{configuration.package_source}'; it can be auto, conda or pypi"
         )
     for key in ("snapshot_limit_mb", "agent_idle_seconds", "cancel_grace_seconds"):
         value = getattr(configuration, key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
             raise UserErrorException(f"{path}: {key} is {value!r}; it must be a number, 0 or more")
     targets = configuration.compute_targets
     if not isinstance(targets, dict):
@@ -102,3 +106,8 @@ def _check(path: Path, configuration: WorkspaceConfiguration) -> None:
     for name, settings in targets.items():
         if not isinstance(settings, dict) or "type" not in settings:
             raise UserErrorException(f"{path}: compute target '{name}' needs a type, as in {name}: {{type: local}}")
+        slots = settings.get("slots", 1)
+        if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+            raise UserErrorException(
+                f"{path}: compute target '{name}' has slots {slots!r}; it must be a whole number, 1 or more"
+            )

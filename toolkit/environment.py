@@ -179,7 +179,7 @@ class Environment:
         """
         folder = workspace.paths.environments / name
         versions = _versions(folder)
-        wanted = int(version) if version is not None and str(version).isdigit() else max(versions, default=0)
+        wanted = max(versions, default=0) if version is None else int(version) if str(version).isdigit() else 0
         if wanted not in versions:
             known = ", ".join(sorted(Environment._names(workspace))) or "none"
             what = f"'{name}'" if version is None else f"'{name}' version {version}"

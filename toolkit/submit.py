@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from toolkit.script_run_config import ScriptRunConfig
 
 # Of the submitter's environment: what would tie the script to the submitter's own run or Python.
-_OWN = ("TOOLKIT_RUN_DIR", "AZUREML_RUN_ID", "MLFLOW_RUN_ID", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__")
+_OWN = ("TOOLKIT_RUN_DIR", "AZUREML_RUN_ID", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "VIRTUAL_ENV", "PYTHONHOME")
+    "TOOLKIT_RUN_DIR",
+    "AZUREML_RUN_ID",
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "VIRTUAL_ENV",
+    "PYTHONHOME",
+    "__PYVENV_LAUNCHER__",
+)
 
 
 def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> Run:

@@ -32,6 +32,20 @@ class TestLocal(TargetContract):
         runs = [self.running(), self.running()]
         assert [run.get_status() for run in runs] == ["Running", "Running"]
 
+    def test_a_script_may_submit_a_run_itself(self) -> None:
+        outer = self.submit(
+            """
+            from toolkit import Experiment, Run, ScriptRunConfig, Workspace
+            config = ScriptRunConfig(".", command="echo $TOOLKIT_RUN_DIR")
+            inner = Experiment(Workspace.get("test"), "inner").submit(config)
+            Run.get_context().tag("inner", inner.id)
+            """
+        )
+        assert outer.wait_for_completion()["status"] == "Completed"
+        inner = self.workspace.get_run(outer.get_tags()["inner"])
+        assert inner.wait_for_completion()["status"] == "Completed"
+        assert driver_log(inner).strip() == inner.directory.root
+
     def test_the_launcher_is_killed(self) -> None:
         run = self.running()
         script = read_json(run.directory.script)["pid"]

@@ -15,12 +15,13 @@ import time
 import traceback
 from pathlib import Path
 
-from toolkit import __version__, configuration
+from toolkit import configuration
 from toolkit.agent.reconcile import Reconciler
 from toolkit.agent.tracker_process import TrackerProcess
 from toolkit.errors import UserErrorException
 from toolkit.inscript.files import write_text
 from toolkit.paths import WorkspacePaths
+from toolkit.version import __version__
 
 TICK_SECONDS = 1.0  # while runs are active; news wakes it at once
 

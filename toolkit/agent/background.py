@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 # What must not reach such a process: it would tie it to the run that it happens to be started from.
-_OF_A_RUN = ("TOOLKIT_RUN_DIR", "MLFLOW_RUN_ID", "AZUREML_")
+_OF_A_RUN = ("TOOLKIT_RUN_DIR", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "AZUREML_")
 _started: list[subprocess.Popen[bytes]] = []  # held, so that those that end while we live are reaped
 
 

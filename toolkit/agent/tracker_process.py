@@ -54,7 +54,7 @@ class TrackerProcess:
             )
 
     def keep_alive(self) -> None:
-        """Tell it of runs that were marked anew, a tag after the end say; start it where it was ended with work left."""
+        """Tell it of runs that were marked anew (a tag after the end); start it where it was ended with work left."""
         marks = self._marks()
         news = marks.items() - self._known_marks.items()
         self._known_marks = marks

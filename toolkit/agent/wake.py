@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from toolkit import __version__
 from toolkit.agent.background import start_background
 from toolkit.errors import storage_errors
 from toolkit.paths import WorkspacePaths
+from toolkit.version import __version__
 
 START_SECONDS = 2.0  # by then an agent reads its pipe, however busy the machine
 _looked: dict[Path, float] = {}

@@ -11,6 +11,7 @@ from toolkit.paths import WorkspacePaths
 from toolkit.targets.base import ComputeTarget
 
 KINDS = {"local": "toolkit.targets.local:LocalTarget"}
+SETTINGS = {"local": {"type", "slots", "shares"}}
 
 
 def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> None:
@@ -27,10 +28,16 @@ def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> None:
             f"  {name}: {{type: local, slots: 1}}"
         )
     kind = targets[name]["type"]
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ComputeTargetException(
             f"compute target '{name}' has the type '{kind}', which is not offered; "
             f"the types are: {', '.join(sorted(KINDS))}. Mend it in {path}"
+        )
+    unknown = sorted(map(str, targets[name].keys() - SETTINGS[kind]))
+    if unknown:
+        raise ComputeTargetException(
+            f"compute target '{name}' has the unknown setting {', '.join(unknown)}; known are "
+            f"{', '.join(sorted(SETTINGS[kind]))}. Mend it in {path}"
         )
     shared = targets[name].get("shares")
     if shared is not None and (shared not in targets or "shares" in targets[shared]):
