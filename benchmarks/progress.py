@@ -23,14 +23,16 @@ class Progress:
             self._status.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._status is not None:
             self._status.stop()
 
     def title(self, text: str) -> None:
         """Another figure begins."""
         self._title = text
-        self._console.print(f"[{time.monotonic() - self._began:5.0f} s] {text}", markup=False)
+        self._console.print(f"[{time.monotonic() - self._began:5.0f} s] {text}", markup=False, soft_wrap=True)
         self.say("")
 
     def say(self, text: str) -> None:
@@ -38,4 +40,4 @@ class Progress:
         if self._status is not None:
             self._status.update(f"{self._title}  {text}")
         elif text:
-            self._console.print(f"          {text}", markup=False)
+            self._console.print(f"          {text}", markup=False, soft_wrap=True)

@@ -41,34 +41,35 @@ class Worker:
         settings: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._name = script.stem
+        self._command = [str(python), str(script), json.dumps(settings or {})]
+        self._folder = folder
         self._log = folder / "log.txt"
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(python), str(script), json.dumps(settings or {})],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=folder,
-                env=variables(python, **(environment or {})),
-            )
+        self._environment = variables(python, **(environment or {}))
         self._answers = b""
 
     def __enter__(self) -> Worker:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self._folder,
+                env=self._environment,
+            )
         try:
-            self._answer(120.0)
+            self.next(120.0)  # that it is ready
         except WorkerError:
             self.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def ask(self, seconds: float = 300.0, **request: Any) -> Any:
         """Have the worker measure once; its answer."""
@@ -78,13 +79,14 @@ class Worker:
             self._process.stdin.flush()
         except OSError as error:
             raise WorkerError(self._last_words()) from error
-        return self._answer(seconds)
+        return self.next(seconds)
 
     def next(self, seconds: float = 300.0) -> Any:
-        """The next thing that the worker says by itself."""
-        return self._answer(seconds)
+        """The next thing that the worker says.
 
-    def _answer(self, seconds: float) -> Any:
+        Raises:
+            WorkerError: it says that something failed, ends, or says nothing for `seconds`.
+        """
         assert self._process.stdout is not None
         deadline = time.monotonic() + seconds
         while b"\n" not in self._answers:

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def _workspace(options: argparse.Namespace) -> Workspace:
 
     if options.workspace:
         return Workspace.get(options.workspace)
-    return Workspace.from_config()
+    with redirect_stdout(sys.stderr):  # it says so where it creates the workspace: that is not the answer
+        return Workspace.from_config()
 
 
 def _all_runs(workspace: Workspace, experiment: str | None = None) -> list[str]:

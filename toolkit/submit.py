@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from toolkit.script_run_config import ScriptRunConfig
 
 # Of the submitter's environment: what would tie the script to the submitter's own run or Python.
-_OWN = ("TOOLKIT_RUN_DIR", "AZUREML_RUN_ID", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "VIRTUAL_ENV", "PYTHONHOME")
+_OWN = (
     "TOOLKIT_RUN_DIR",
     "AZUREML_RUN_ID",
     "MLFLOW_RUN_ID",
@@ -54,6 +54,7 @@ def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
             limit_bytes=int(settings.snapshot_limit_mb * 1e6),
             exclude=[home().root, workspace.paths.root],
             progress=progress,
+            needed=None if config.command_line else config.script,
         )
     for warning in frozen.warnings:
         print(f"toolkit: {warning}", file=sys.stderr)

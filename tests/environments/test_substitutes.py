@@ -43,5 +43,6 @@ def test_packages_of_the_sdk_are_left_out() -> None:
     kept, notices = offered.drop(spec)
     assert (kept.conda, kept.pip) == (("python",), ("azure",))
     assert notices == (
-        "left out azureml-sdk=1.14, azureml-defaults>=1, azureml_core: nothing of it is needed, every run has `from toolkit import Run`",
+        "left out azureml-sdk=1.14, azureml-defaults>=1, azureml_core: "
+        "nothing of it is needed, every run has `from toolkit import Run`",
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from toolkit import configuration
 from toolkit.agent.reconcile import Reconciler
 from toolkit.agent.tracker_process import TrackerProcess
+from toolkit.agent.wake import signal_agent
 from toolkit.errors import UserErrorException
 from toolkit.inscript.files import write_text
 from toolkit.paths import WorkspacePaths
@@ -53,6 +54,7 @@ class Agent:
 
     def _on_term(self, number: int, frame: object) -> None:
         self._stop = True
+        signal_agent(self._paths, b"\n")  # Python goes back to sleep after a signal: this wakes it
 
     def run(self) -> None:
         pipe = self._open_pipe()
@@ -63,6 +65,7 @@ class Agent:
                 busy_at = time.monotonic()
             elif time.monotonic() - busy_at > self._idle_seconds:
                 # Whoever finds no reader starts an agent; whoever wrote before is in the folder that is looked at now.
+                signal.set_wakeup_fd(-1)
                 os.close(pipe)
                 if not any(self._paths.active.iterdir()):
                     break
@@ -81,7 +84,9 @@ class Agent:
     def _open_pipe(self) -> int:
         if not self._paths.wake.exists():
             os.mkfifo(self._paths.wake, 0o600)
-        return os.open(self._paths.wake, os.O_RDWR | os.O_NONBLOCK)  # a writer of its own: it never reads an end
+        pipe = os.open(self._paths.wake, os.O_RDWR | os.O_NONBLOCK)  # a writer of its own: it never reads an end
+        signal.set_wakeup_fd(pipe, warn_on_full_buffer=False)  # so that SIGTERM ends the sleep as well
+        return pipe
 
     def _sleep(self, pipe: int) -> None:
         seconds = TICK_SECONDS if self._reconciler.busy() or self._tracker.has_work() else self._idle_seconds + 1

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 METRICS_A_BATCH = 1000
 TAGS_A_BATCH = 100
-BYTES_A_READ = 160 * METRICS_A_BATCH  # about one batch of metric lines
-BATCHES_A_TURN = 20  # then the next run has its turn
+BYTES_A_READ = 1 << 20  # several batches: only the last of them is not full
+READS_A_TURN = 4  # then the next run has its turn
 
 MLFLOW_STATUS = {
     status.COMPLETED: "FINISHED",
@@ -160,7 +160,7 @@ class TrackedRun:
     def _drain(self) -> bool:
         """Send what is in the spool and not in MLflow. True when nothing is left."""
         offsets = self._state.setdefault("offsets", {})
-        for _ in range(BATCHES_A_TURN):
+        for _ in range(READS_A_TURN):
             moved = False
             for name, records, after in self._news():
                 self._send(translate(records))

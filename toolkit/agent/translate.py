@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import posixpath
 import re
@@ -100,6 +101,7 @@ def is_typed(record: dict[str, Any]) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def mlflow_name(name: str) -> str:
     """A name that MLflow takes; one that had to be changed gets a mark of its own, so that no two become one."""
     clean = re.sub(r"[^/\w.\- :]", "_", name)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import socket
 from typing import Any, List
 
 
@@ -18,7 +17,7 @@ def read_json(path: str, default: Any = None) -> Any:
 
 def write_text(path: str, text: str) -> None:
     """Write `text` to `path` so that a reader sees the old file or the whole new one, never a part."""
-    staging = "%s.%s-%d.tmp" % (path, socket.gethostname(), os.getpid())
+    staging = "%s.%s-%d.tmp" % (path, os.uname().nodename, os.getpid())
     try:
         with open(staging, "w", encoding="utf-8") as file:
             file.write(text)
@@ -41,7 +40,7 @@ def claim_json(path: str, value: object) -> bool:
 
     The file appears whole: it is written beside and linked into place, and linking fails where somebody was first.
     """
-    staging = "%s.%s-%d.tmp" % (path, socket.gethostname(), os.getpid())
+    staging = "%s.%s-%d.tmp" % (path, os.uname().nodename, os.getpid())
     write_json(staging, value)
     try:
         os.link(staging, path)

@@ -1,8 +1,8 @@
 """The launcher: starts a run's script where the run's target is, and records truly how it ended.
 
-`python launcher.py RUN_DIRECTORY` reads the plan in the run directory, makes the working copy, starts the script in a
-session of its own with its output straight into the driver log, beats while it runs, and writes the exit record. It
-needs nothing but the standard library and the folder it lies in. The exit record says one of:
+`main(RUN_DIRECTORY)` (`toolkit.targets.mount` has the command) reads the plan in the run directory, makes the working
+copy, starts the script in a session of its own with its output straight into the driver log, beats while it runs, and
+writes the exit record. It needs nothing but the standard library and its own folder. The exit record says one of:
 
     exited         the script ended by itself; `code` is its exit code
     signal         something outside ended it; `signal` is the name
@@ -17,28 +17,22 @@ import fcntl
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
-
-if __name__ == "__main__":
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from toolkit.inscript import processes
 from toolkit.inscript.files import claim_json, read_json, write_json
-from toolkit.inscript.run import RUN_DIRECTORY
-from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
 
 HEARTBEAT_SECONDS = 5.0
 LEFTOVER_GRACE_SECONDS = 2.0  # for processes that the script left behind when it ended
 RESERVE_BYTES = 64 * 1024  # given back when the disk is full, so that the exit record always finds room
 
 
-def main(arguments: List[str]) -> int:
-    run = RunDirectory(os.path.abspath(arguments[1]))
+def main(run_directory: str) -> int:
+    run = RunDirectory(os.path.abspath(run_directory))
     lock = _hold(run)
     if lock is None or not claim_json(run.started, _myself()):
         return 0  # another launcher has this run, or had it: a script is never started twice
@@ -70,7 +64,7 @@ def _hold(run: RunDirectory) -> Optional[int]:
 
 
 def _myself() -> Dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time()}
+    return {"pid": os.getpid(), "host": os.uname().nodename, "time": time.time()}
 
 
 def _record_exit(run: RunDirectory, record: Dict[str, Any]) -> None:
@@ -286,7 +280,3 @@ def _explain(error: BaseException, plan: Dict[str, Any]) -> str:
                 "the disk is full: the working copy of the sources could not be made; free some space and submit again"
             )
     return "%s: %s" % (type(error).__name__, error)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Callable, List, Optional
 
-from toolkit.inscript.run import RUN_DIRECTORY
+from toolkit.inscript.rundir import RUN_DIRECTORY
 
 
 def of_run(run_root: str, group: int) -> List[int]:

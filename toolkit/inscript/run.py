@@ -9,11 +9,10 @@ from typing import Any, Dict, List, Optional
 from toolkit.inscript import metrics
 from toolkit.inscript.errors import RunEnvironmentException, UserErrorException
 from toolkit.inscript.files import read_json
-from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
 from toolkit.inscript.spool import Spool, read_all
 from toolkit.inscript.values import is_many, to_list, to_scalar, to_text, warn_once
 
-RUN_DIRECTORY = "TOOLKIT_RUN_DIR"  # set in every submitted run
 LARGEST_STEP = 2**63 - 1  # what a database holds
 
 

@@ -18,6 +18,8 @@ work/                           the working copy: outputs/ and logs/ are in it
 
 import os
 
+RUN_DIRECTORY = "TOOLKIT_RUN_DIR"  # set in the environment of every process of a submitted run
+
 
 class RunDirectory:
     """Names every file of one run."""

@@ -9,7 +9,6 @@ import collections
 import itertools
 import json
 import os
-import socket
 import threading
 import time
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
@@ -18,6 +17,16 @@ from toolkit.inscript.values import warn_once
 
 WAITING_LINES = 100000  # how many lines are kept in memory while the disk refuses
 RETRY_SECONDS = 1.0
+
+
+class _Json:
+    """A value whose representation is its JSON."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return json.dumps(self._value)
 
 
 class Spool:
@@ -29,7 +38,7 @@ class Spool:
         self._pid = 0  # the process that the descriptor belongs to
         self._owner = os.getpid()  # the process that the waiting lines belong to
         self._descriptor = -1
-        self._names: Dict[str, str] = {}
+        self._names: Dict[str, bytes] = {}
         self._steps: Dict[str, Iterator[int]] = {}
         self._waiting: Deque[bytes] = collections.deque(maxlen=WAITING_LINES)
         self._retry_at = 0.0
@@ -48,15 +57,11 @@ class Spool:
         try:
             quoted = self._names[name]
         except KeyError:
-            quoted = self._names.setdefault(name, json.dumps(name))
-        if type(value) is float and value - value == 0.0:  # finite, and nothing that needs quoting
-            text = repr(value)
-        else:
-            text = json.dumps(value)
+            quoted = self._names.setdefault(name, json.dumps(name).encode("ascii"))
+        if type(value) is not float or value - value != 0.0:  # a finite float is as JSON writes it
+            value = _Json(value)
         self.append(
-            (
-                '{"kind":"metric","name":%s,"step":%d,"time":%.6f,"value":%s}\n' % (quoted, step, time.time(), text)
-            ).encode("ascii")
+            b'{"kind":"metric","name":%b,"step":%d,"time":%a,"value":%a}\n' % (quoted, step, time.time(), value)
         )
 
     def series(self, kind: str, name: str, value: Any, length: int) -> None:
@@ -114,7 +119,7 @@ class Spool:
             if self._on_create is not None:
                 self._on_create()
                 self._on_create = None
-            name = "%s-%d-%s.jsonl" % (socket.gethostname(), os.getpid(), os.urandom(4).hex())
+            name = "%s-%d-%s.jsonl" % (os.uname().nodename, os.getpid(), os.urandom(4).hex())
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             self._descriptor = os.open(os.path.join(self.folder, name), flags, 0o600)
             self._pid = os.getpid()

@@ -21,10 +21,11 @@ from pathlib import Path
 
 from toolkit.errors import SnapshotException, storage_errors
 from toolkit.inscript import workcopy
+from toolkit.snapshots import ignore
 from toolkit.snapshots.freeze import Freezer
 from toolkit.snapshots.limit import over_the_limit
 from toolkit.snapshots.store import Store
-from toolkit.snapshots.survey import survey
+from toolkit.snapshots.survey import Survey, survey
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def take(
     limit_bytes: int,
     exclude: Iterable[os.PathLike[str]] = (),
     progress: Callable[[int, int], None] | None = None,
+    needed: str | None = None,
 ) -> Snapshot:
     """Freeze `source_directory` into `store`, reading only what changed since the last time.
 
@@ -55,16 +57,24 @@ def take(
         limit_bytes: the most that all files together may have; 0 for no limit.
         progress: called with the bytes that are done and those that there are, now and then.
         exclude: absolute paths that are left out whatever the ignore files say: the workspace, the toolkit's home.
+        needed: a path in `source_directory` that the snapshot must hold: the script.
 
     Raises:
         UserErrorException: there is no such folder.
-        SnapshotException: it is over the limit (nothing is read or written then), or a file cannot be read.
+        SnapshotException: it is over the limit, or `needed` is left out (nothing is read or written then), or a file
+            cannot be read.
         StorageError: the disk is full or read-only, or the store may not be written.
     """
     began = time.perf_counter()
     found = survey(source_directory, [*exclude, store])
     if limit_bytes and found.bytes > limit_bytes:
         raise SnapshotException(over_the_limit(found, limit_bytes))
+    if needed is not None and not _holds(found, os.fsencode(os.path.normpath(needed))):
+        raise SnapshotException(
+            f"{needed} is in source_directory {ignore.printable(found.root)}, but a snapshot leaves it out: a line of "
+            f"an ignore file ({ignore.ignore_file(found.root)}) says so, or it lies in a folder that is always left "
+            f"out (environments, caches). Mend that line, or add the line '!{needed}' below it."
+        )
     with storage_errors("Cannot write the snapshot", store):
         blobs = Store(os.fspath(store))
         freezer = Freezer(found, blobs, progress)
@@ -81,6 +91,12 @@ def take(
         warnings=found.warnings + tuple(freezer.warnings),
         seconds=time.perf_counter() - began,
     )
+
+
+def _holds(found: Survey, path: bytes) -> bool:
+    """Whether a snapshot has the path, itself or by way of a link inside."""
+    below_link = any(path == link or path.startswith(link + b"/") for link, _ in found.links)
+    return below_link or any(path == file for file, _ in found.files)
 
 
 def restore(store: Path, snapshot_id: str, destination: Path) -> None:

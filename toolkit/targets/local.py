@@ -18,7 +18,7 @@ from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.targets.base import Handle, LaunchError, Phase, Plan
-from toolkit.targets.mount import inscript_folder
+from toolkit.targets.mount import inscript_folder, launcher_command
 
 LAUNCH_SECONDS = 30.0  # a launcher that has not said it lives by then never will
 SILENT_SECONDS = 60.0  # without a heartbeat for so long, a run does not respond
@@ -69,10 +69,9 @@ class LocalTarget:
     def launch(self, plan: Plan) -> Handle:
         """Start the launcher in a session of its own and wait until it says that it lives (about 20 ms)."""
         run = plan.run
-        launcher = inscript_folder() / "toolkit" / "inscript" / "launcher.py"
         with open(run.control_log, "ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(launcher), run.root],
+                launcher_command(sys.executable, run.root),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -10,6 +10,15 @@ from pathlib import Path
 from toolkit.errors import storage_errors
 from toolkit.paths import home
 
+# What a script sees as `toolkit` is left out: the launcher does not need it, and importing it takes its time.
+_LAUNCH = """\
+import sys
+package = type(sys)("toolkit")
+package.__path__ = [sys.argv[1] + "/toolkit"]
+sys.modules["toolkit"] = package
+from toolkit.inscript.launcher import main
+sys.exit(main(sys.argv[2]))
+"""
 SOURCE = Path(__file__).resolve().parent.parent / "inscript"
 
 
@@ -39,3 +48,8 @@ def inscript_folder() -> Path:
             if not folder.is_dir():
                 raise
     return folder
+
+
+def launcher_command(python: str, run_root: str) -> list[str]:
+    """The command that starts the launcher of a run with the interpreter `python`, whatever that has installed."""
+    return [python, "-I", "-S", "-c", _LAUNCH, str(inscript_folder()), run_root]

@@ -27,4 +27,4 @@ def serve(measure):
         try:
             say(measure(**json.loads(line)))
         except Exception as error:
-            say({"error": "%s: %s" % (type(error).__name__, error)})
+            say({"error": f"{type(error).__name__}: {error}"[:300]})
