@@ -23,12 +23,18 @@ _COMMAND = "mlflow run --env-manager local"
 _KINDS = {"own": "the submitting interpreter", "built": "a built environment"}
 _PLAIN = "plain python script.py"
 _SCRIPT_OURS = "ours script"
-_PEERS: dict[str, tuple[str, tuple[str, ...], Goal]] = {  # name: venv, requirements, goal
-    _COMMAND: ("mlflow", ("mlflow=={mlflow}", "virtualenv"), at_most_times(0.1)),
-    "mlflow.projects.run, imported and warm": ("mlflow", ("mlflow=={mlflow}", "virtualenv"), at_most_times(0.1)),
+_MLFLOW = ("mlflow=={mlflow}", "virtualenv")
+_WARM: dict[str, tuple[str, tuple[str, ...], Goal]] = {  # in a process that lives: name: venv, requirements, goal
+    "mlflow.projects.run, imported and warm": ("mlflow", _MLFLOW, at_most_times(0.1)),
     "submitit local": ("submitit", ("submitit",), at_most_times(1)),
     "torchx local_cwd": ("torchx", ("torchx",), at_most_times(1)),
 }
+_NEW: dict[str, tuple[str, tuple[str, ...], Goal]] = {  # as a person starts it, in a new process
+    _COMMAND: ("mlflow", _MLFLOW, at_most_times(0.1)),
+    "a submitit control script": ("submitit", ("submitit",), at_most_times(1)),
+    "torchx run --scheduler local_cwd": ("torchx", ("torchx",), at_most_times(1)),
+}
+_PEERS = {**_WARM, **_NEW}
 
 
 def measure(bench: Bench) -> Iterator[Line]:
@@ -44,12 +50,12 @@ def measure(bench: Bench) -> Iterator[Line]:
         name = f"ours {kind}"
         plain = f"{_PLAIN} {kind}"
         yield _line(what, values.get(name), values.get(plain), _PLAIN, at_most_more(0.15, "s"), missing, name)
-        for peer, (_, _, goal) in _PEERS.items():
+        yield _line(what, values.get(name), values.get(_COMMAND), _COMMAND, at_most_times(0.1), missing, name)
+        for peer, (_, _, goal) in _WARM.items():
             yield _line(what, values.get(name), values.get(peer), peer, goal, missing, name)
     what = "start of a control script (a new process, a warm agent) to the script's first line"
-    yield _line(
-        what, values.get(_SCRIPT_OURS), values.get(_COMMAND), _COMMAND, at_most_times(0.1), missing, _SCRIPT_OURS
-    )
+    for peer, (_, _, goal) in _NEW.items():
+        yield _line(what, values.get(_SCRIPT_OURS), values.get(peer), peer, goal, missing, _SCRIPT_OURS)
 
 
 def _line(
@@ -85,8 +91,7 @@ def _measures(bench: Bench, ours: Worker, workers: dict[str, Worker]) -> dict[st
     measures[_SCRIPT_OURS] = partial(_seconds, ours, kind="script")
     for name in _PEERS:
         if name in workers:
-            request = {"way": "command" if name == _COMMAND else "function"} if "mlflow" in name else {}
-            measures[name] = partial(_seconds, workers[name], **request)
+            measures[name] = partial(_seconds, workers[name], way="command" if name in _NEW else "function")
     return measures
 
 
