@@ -120,16 +120,11 @@ class OfflineRun(online.Run):
         datastore_name: Optional[str] = None,
     ) -> None:
         _say("Attempted to track files %s at %s" % (names, paths))
-        for name, path in zip(names, paths):
-            online.Run.upload_file(self, name, path)
+        online.Run.upload_files(self, names, paths)
 
     def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
         _say("Attempted to track folder %s at %s" % (name, path))
-        quiet, os.environ[QUIET] = os.environ.get(QUIET), "1"
-        try:
-            online.Run.upload_folder(self, name, path)
-        finally:
-            os.environ[QUIET] = quiet or ""
+        online.Run.upload_folder(self, name, path)
 
     def flush(self, timeout_seconds: float = 300) -> None:
         _say("Attempted to flush run with id %s" % self.id)

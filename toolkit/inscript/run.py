@@ -214,15 +214,7 @@ class Run:
         Raises:
             UserErrorException: no such file, or a name that leads outside the run's artifacts.
         """
-        if not hasattr(path_or_stream, "read") and not os.path.isfile(str(path_or_stream)):
-            raise UserErrorException(
-                "upload_file('%s', '%s'): there is no such file in %s" % (name, path_or_stream, os.getcwd())
-            )
-        self._artifact_name(name)
-        try:
-            self._store(name, path_or_stream)
-        except OSError as error:
-            warn_once("upload", "'%s' could not be kept: %s. The script goes on" % (name, error.strerror or error))
+        self._upload(name, path_or_stream)
 
     def upload_files(
         self,
@@ -232,8 +224,9 @@ class Run:
         timeout_seconds: Optional[int] = None,
         datastore_name: Optional[str] = None,
     ) -> None:
+        """Keep each of the files `paths` as the artifact of the same place in `names`."""
         for name, path in zip(names, paths):
-            self.upload_file(name, path)
+            self._upload(name, path)
 
     def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
         """Keep every file below the folder `path` as an artifact `name/<relative path>`."""
@@ -245,7 +238,18 @@ class Run:
             relative = os.path.relpath(folder, path)
             for file in files:
                 artifact = "/".join([name] + ([] if relative == "." else relative.split(os.sep)) + [file])
-                self.upload_file(artifact, os.path.join(folder, file))
+                self._upload(artifact, os.path.join(folder, file))
+
+    def _upload(self, name: str, path_or_stream: Any) -> None:
+        if not hasattr(path_or_stream, "read") and not os.path.isfile(str(path_or_stream)):
+            raise UserErrorException(
+                "upload_file('%s', '%s'): there is no such file in %s" % (name, path_or_stream, os.getcwd())
+            )
+        self._artifact_name(name)
+        try:
+            self._store(name, path_or_stream)
+        except OSError as error:
+            warn_once("upload", "'%s' could not be kept: %s. The script goes on" % (name, error.strerror or error))
 
     def _artifact_name(self, name: str) -> str:
         parts = str(name).split("/")
