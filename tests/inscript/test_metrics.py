@@ -54,7 +54,9 @@ def test_one_name_only_and_an_unknown_name() -> None:
     assert collect(records, "c") == {}
 
 
-@pytest.mark.parametrize("record", [{}, {"kind": "metric"}, {"kind": "metric", "name": 3}, {"kind": "new", "name": "a"}])
+@pytest.mark.parametrize(
+    "record", [{}, {"kind": "metric"}, {"kind": "metric", "name": 3}, {"kind": "new", "name": "a"}]
+)
 def test_records_that_are_not_understood_are_passed_over(record: dict[str, Any]) -> None:
     assert collect([record, scalar(1)]) == {"loss": 1}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,8 +114,9 @@ def test_a_run_of_the_local_target(python36: str, submit: Submit) -> None:
     assert run.get_tags() == {"a": "1"}
 
 
-def test_a_name_that_only_the_whole_toolkit_has_says_how_to_get_it(python36: str, tmp_path: Path) -> None:
+def test_a_name_that_only_the_whole_toolkit_has_says_how_to_get_it(tmp_path: Path) -> None:
+    """From Python 3.7 on: before, a module cannot answer for names that it does not have."""
     environ = {**os.environ, "PYTHONPATH": str(inscript_folder())}
-    command = [python36, "-c", "import toolkit; toolkit.Workspace"]
+    command = [sys.executable, "-S", "-c", "import toolkit; toolkit.Workspace"]  # without site-packages
     answer = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path)
     assert "add the toolkit to the pip section of its environment" in answer.stderr

@@ -99,7 +99,9 @@ def test_a_name_that_is_no_text(name: Any, run: Run) -> None:
     assert run.get_metrics() == {str(name): 1.0}
 
 
-@pytest.mark.parametrize("step", ["first", math.nan, math.inf, 2**63, 10**5000, object()], ids=lambda step: type(step).__name__)
+@pytest.mark.parametrize(
+    "step", ["first", math.nan, math.inf, 2**63, 10**5000, object()], ids=lambda step: type(step).__name__
+)
 def test_a_step_that_is_no_number_is_counted_instead_and_said(
     step: Any, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

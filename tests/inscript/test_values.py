@@ -88,16 +88,16 @@ class Evil:
     ],
     ids=lambda value: f"{type(value).__name__}",
 )
-def test_scalars_of_every_library_are_numbers(
-    value: object, plain: object, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scalars_of_every_library_are_numbers(value: object, plain: object, capsys: pytest.CaptureFixture[str]) -> None:
     found = to_scalar("loss", value)
     assert found == plain and isinstance(found, type(plain))
     assert type(found).__module__ in ("builtins", "numpy" if isinstance(value, str) else "builtins")
     assert capsys.readouterr().err == "", "nothing to warn of"
 
 
-@pytest.mark.parametrize("value", [float("nan"), numpy.float32("nan"), Tensor(numpy.nan), decimal.Decimal("nan")], ids=repr)
+@pytest.mark.parametrize(
+    "value", [float("nan"), numpy.float32("nan"), Tensor(numpy.nan), decimal.Decimal("nan")], ids=repr
+)
 def test_nan_stays_a_number(value: object) -> None:
     found = to_scalar("loss", value)
     assert isinstance(found, float) and found != found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 from pathlib import Path
@@ -26,6 +27,14 @@ def start_background(command: list[str], log: Path, folder: Path, extra: dict[st
         )
     _started.append(process)
     return process.pid
+
+
+@atexit.register
+def _let_go() -> None:
+    """They outlive this process on purpose: no warning about that."""
+    for process in _started:
+        process.poll()
+        process.returncode = process.returncode or 0
 
 
 def background_environment() -> dict[str, str]:
