@@ -141,7 +141,7 @@ class TestRuns:
 
     def test_cancel(self, submit: Submit) -> None:
         run = submit("import time\nprint('here', flush=True)\ntime.sleep(600)")
-        wait_until(lambda: run.get_status() == "Running" and "here" in driver_log(run))
+        wait_until(lambda: Path(run.directory.driver_log).exists() and "here" in driver_log(run))
         assert text("cancel", run.id) == f"{run.id} is being cancelled\n"
         assert run.wait_for_completion()["status"] == "Canceled"
         assert text("cancel", run.id) == f"{run.id} had ended already: Canceled\n"

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Submit, lives, wait_until
 from toolkit import UserErrorException, Workspace
 from toolkit.agent import store, wake
-from toolkit.agent.background import background_environment
+from toolkit.background import background_environment
 
 
 def agent_pid(workspace: Workspace) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import wait_until
 from tests.rig import conda_channel
 from toolkit.environments.build import ensure
 from toolkit.environments.spec import EnvironmentSpec
@@ -55,7 +56,8 @@ def test_build_and_find_again(place: Store, tmp_path: Path, monkeypatch: pytest.
     assert prefix is not None and prefix.kind == "venv"
     assert set(prefix.seconds) == {"solve", "install"}
     assert _run(prefix, "-c", "import sys; print(sys.prefix)") == prefix.root
-    assert Path(_run(prefix, "-c", "import iniconfig; print(iniconfig.__cached__)")).is_file()
+    bytecode = Path(_run(prefix, "-c", "import iniconfig; print(iniconfig.__cached__)"))
+    wait_until(bytecode.is_file)  # written beside the first run
     script = Path(prefix.bin, "pygmentize")
     assert subprocess.run([script, "-V"], capture_output=True, text=True, check=True).stdout.startswith("Pygments")
     assert "pip" in _run(prefix, "-m", "pip", "--version")
@@ -63,22 +65,17 @@ def test_build_and_find_again(place: Store, tmp_path: Path, monkeypatch: pytest.
     scripts = [path for path in Path(prefix.bin).iterdir() if path.is_file()]
     assert not any(str(place.building).encode() in script.read_bytes() for script in scripts)
 
-    started = time.perf_counter()
-    assert ensure(PURE, log=[].append) == prefix
-    assert time.perf_counter() - started < 0.1
+    said: list[str] = []
+    assert ensure(PURE, log=said.append) == prefix
+    assert said == [f"the environment is there already: {prefix.root}"]
 
 
-def test_finding_is_cheap(place: Store) -> None:
+def test_finding_imports_nothing_heavy(place: Store) -> None:
     code = (
-        "import sys, time; t = time.perf_counter(); from toolkit.environments.store import find; find('0' * 64);"
-        "s = time.perf_counter() - t; heavy = {'yaml', 'rattler', 'packaging', 'asyncio', 'uv'} & set(sys.modules);"
-        "print(s); assert not heavy, heavy"
+        "import sys; from toolkit.environments.store import find; find('0' * 64);"
+        "heavy = {'yaml', 'rattler', 'packaging', 'asyncio', 'uv'} & set(sys.modules); assert not heavy, heavy"
     )
-    seconds = min(
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(5)
-    )
-    assert seconds < 0.1  # about 0.01 on a quiet machine, most of it the imports
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_two_at_once_share_one_build(place: Store, tmp_path: Path) -> None:
@@ -154,7 +151,7 @@ def test_conda_prefix_with_a_pip_section(place: Store, channel: Path) -> None:
         done = subprocess.run([Path(prefix.bin, script), "-h"], capture_output=True, text=True, check=True)
         assert words in done.stdout
     assert Path(prefix.root, "share/where.txt").read_text() == f"{prefix.root}/share\n"
-    assert Path(_run(prefix, "-c", "import greeting; print(greeting.__cached__)")).is_file()
+    wait_until(Path(_run(prefix, "-c", "import greeting; print(greeting.__cached__)")).is_file)
 
 
 def test_a_corrupted_conda_package_is_refused(place: Store, channel: Path, tmp_path: Path) -> None:

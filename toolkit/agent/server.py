@@ -18,7 +18,7 @@ from typing import Any
 
 from toolkit import configuration
 from toolkit.agent import store
-from toolkit.agent.background import start_background
+from toolkit.background import start_background
 from toolkit.errors import TrackingError, storage_errors
 from toolkit.inscript.files import read_json, write_json
 from toolkit.paths import WorkspacePaths

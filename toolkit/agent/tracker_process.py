@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.agent import server
-from toolkit.agent.background import background_environment
+from toolkit.background import background_environment
 from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from toolkit.agent.background import start_background
+from toolkit.background import start_background
 from toolkit.errors import storage_errors
 from toolkit.paths import WorkspacePaths
 from toolkit.version import __version__

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
+from toolkit.background import start_background
 from toolkit.environments.store import Prefix
 
 _POLITE = 19  # the lowest priority: whoever trains on this machine comes first
@@ -19,16 +19,5 @@ def compile_later(prefix: Prefix) -> None:
     each file appears whole. A package with a file that does not compile (templates, Python 2) is not an error.
     """
     libraries = [str(library) for library in sorted(Path(prefix.root).glob("lib/python3*"))]
-    subprocess.Popen(
-        [prefix.python, "-I", "-m", "compileall", "-q", "-j", "0", *libraries],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd=prefix.root,
-        preexec_fn=_be_polite,
-    )
-
-
-def _be_polite() -> None:
-    os.nice(_POLITE)
+    command = [prefix.python, "-I", "-m", "compileall", "-q", "-j", "0", *libraries]
+    start_background(command, Path(os.devnull), Path(prefix.root), nice=_POLITE)

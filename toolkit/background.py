@@ -1,8 +1,9 @@
-"""Processes that outlive whoever starts them: the agent and the MLflow server."""
+"""Processes that outlive whoever starts them: the agent, the MLflow server, the writing of bytecode."""
 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -12,8 +13,16 @@ _OF_A_RUN = ("TOOLKIT_RUN_DIR", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW
 _started: list[subprocess.Popen[bytes]] = []  # held, so that those that end while we live are reaped
 
 
-def start_background(command: list[str], log: Path, folder: Path, extra: dict[str, str] | None = None) -> int:
-    """Start `command` in a session of its own, its output appended to `log`. Returns its pid."""
+def start_background(
+    command: list[str], log: Path, folder: Path, extra: dict[str, str] | None = None, nice: int = 0
+) -> int:
+    """Start `command` in a session of its own, its output appended to `log`. Returns its pid.
+
+    Args:
+        folder: where it runs.
+        extra: variables that are set for it.
+        nice: how much it stands back behind others, 0 to 19.
+    """
     _started[:] = [process for process in _started if process.poll() is None]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -24,6 +33,7 @@ def start_background(command: list[str], log: Path, folder: Path, extra: dict[st
             start_new_session=True,
             cwd=folder,
             env={**background_environment(), **(extra or {})},
+            preexec_fn=functools.partial(os.nice, nice) if nice else None,
         )
     _started.append(process)
     return process.pid
@@ -40,7 +50,7 @@ def _let_go() -> None:
 def background_environment() -> dict[str, str]:
     """The environment for processes that outlive this one, in which this very toolkit is found."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(_OF_A_RUN)}
-    package_parent = str(Path(__file__).resolve().parent.parent.parent)
+    package_parent = str(Path(__file__).resolve().parent.parent)
     path = [package_parent, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(path)
     return environment
