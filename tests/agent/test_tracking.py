@@ -22,6 +22,7 @@ import pytest
 from tests.conftest import Submit, driver_log, lives, wait_until
 from toolkit import Environment, Experiment, Run, ScriptRunConfig, TrackingError, Workspace
 from toolkit.agent import wake
+from toolkit.agent.artifacts import artifact_name
 from toolkit.agent.server import answers, mlflow_environment
 from toolkit.inscript.files import read_json, write_json
 
@@ -337,9 +338,12 @@ class TestRuns:
         other.wait_for_completion()
         whole(other)
         whole(run)
-        assert {"outputs/plain.txt", "outputs/ümläut.txt", "outputs/a b#c%20d?.txt", "outputs/kept.tmp"} <= artifacts(
-            run
-        )
+        assert {
+            "outputs/plain.txt",
+            "outputs/ümläut.txt",
+            artifact_name("outputs/a b#c%20d?.txt"),
+            "outputs/kept.tmp",
+        } <= artifacts(run)
 
     def test_a_run_that_was_deleted_in_mlflow_blocks_no_other(self, submit: Submit, workspace: Workspace) -> None:
         configuration = workspace.paths.configuration
@@ -513,7 +517,7 @@ def test_a_server_that_is_down_slows_nothing_and_gets_everything_later(
     ):
         down[0].get_portal_url()
     serve(port)
-    up = submit(LOGS_A_BIT)
+    up = submit(LOGS_A_BIT + "open('outputs/a#1.txt', 'w').close()\nopen('outputs/a#2.txt', 'w').close()\n")
     assert up.wait_for_completion()["status"] == "Completed"
     for run in (*down, up):
         found = whole(run)
@@ -521,6 +525,7 @@ def test_a_server_that_is_down_slows_nothing_and_gets_everything_later(
         assert history(run, "loss") == [(0, 0), (1, 1), (2, 2)] and history(run, "curve") == [(1, 0), (2, 1)]
         assert {"outputs/plain.txt", "outputs/ümläut.txt", "azureml-logs/70_driver_log.txt"} <= artifacts(run)
         assert "toolkit/metrics.jsonl" in artifacts(run)
+    assert {artifact_name("outputs/a#1.txt"), artifact_name("outputs/a#2.txt")} <= artifacts(up)
     known_as = read_json(up.directory.tracking)
     assert up.get_portal_url().startswith(
         f"http://127.0.0.1:{port}/#/experiments/{known_as['experiment_id']}/runs/{known_as['mlflow_run_id']}"

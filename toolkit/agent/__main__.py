@@ -18,7 +18,6 @@ from pathlib import Path
 from toolkit import configuration
 from toolkit.agent.reconcile import Reconciler
 from toolkit.agent.tracker_process import TrackerProcess
-from toolkit.agent.wake import signal_agent
 from toolkit.errors import UserErrorException
 from toolkit.inscript.files import write_text
 from toolkit.paths import WorkspacePaths
@@ -54,7 +53,6 @@ class Agent:
 
     def _on_term(self, number: int, frame: object) -> None:
         self._stop = True
-        signal_agent(self._paths, b"\n")  # Python goes back to sleep after a signal: this wakes it
 
     def run(self) -> None:
         pipe = self._open_pipe()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -43,11 +45,20 @@ class Artifacts:
             mark = [facts.st_size, facts.st_mtime_ns]
             if self._uploaded.get(name) == mark:
                 continue
-            folder = posixpath.dirname(name)
-            self._client.log_artifact(mlflow_run_id, path, folder or None)
+            self._send(mlflow_run_id, name, path)
             self._uploaded[name] = mark
         spent = time.monotonic() - began
         self._next = time.monotonic() + max(EVERY_SECONDS, spent / SHARE_OF_TIME)
+
+    def _send(self, mlflow_run_id: str, name: str, path: str) -> None:
+        folder, base = posixpath.split(artifact_name(name))
+        if base == os.path.basename(path):
+            self._client.log_artifact(mlflow_run_id, path, folder or None)
+            return
+        with tempfile.TemporaryDirectory() as renamed:
+            link = os.path.join(renamed, base)
+            os.symlink(os.path.abspath(path), link)
+            self._client.log_artifact(mlflow_run_id, link, folder or None)
 
     def _leave_out(self, name: str) -> None:
         """A name that is no text has no URL: the file stays in the run's folder, and that is said once."""
@@ -67,6 +78,18 @@ class Artifacts:
                 yield f"toolkit/{os.path.basename(path)}", path
         if final:
             yield from below(run.outputs, "outputs")
+
+
+def artifact_name(name: str) -> str:
+    """A name that survives a URL: MLflow's client cuts at `#` and `?` and decodes `%`, and two files became one.
+
+    Such a name gets a mark of its own, so that no two become one here either.
+    """
+    clean = re.sub("[#?%]", "_", name)
+    if clean == name:
+        return name
+    root, extension = posixpath.splitext(clean)
+    return f"{root}-{hashlib.sha256(name.encode()).hexdigest()[:6]}{extension}"
 
 
 def _is_text(name: str) -> bool:

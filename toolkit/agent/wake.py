@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sys
 import time
@@ -82,9 +83,23 @@ def is_running(paths: WorkspacePaths) -> bool:
 
 def stop(paths: WorkspacePaths, seconds: float = 10.0) -> bool:
     """Ask the agent to leave and wait for it. Runs go on without it. False where none was there."""
-    if not signal_agent(paths, b"stop\n"):
-        return False
     deadline = time.monotonic() + seconds
+    while not signal_agent(paths, b"stop\n"):
+        if not _is_starting(paths) or time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
     while is_running(paths) and time.monotonic() < deadline:
         time.sleep(0.01)
     return True
+
+
+def _is_starting(paths: WorkspacePaths) -> bool:
+    """Whether an agent lives that does not read its pipe yet: it holds its lock."""
+    try:
+        with paths.agent_lock.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -94,4 +94,4 @@ def is_many(value: Any) -> bool:
             return size != 1
     except Exception:
         return False
-    return hasattr(value, "__iter__")
+    return hasattr(value, "__iter__") and hasattr(value, "__len__") and not isinstance(value, dict)
