@@ -15,7 +15,7 @@ test: lint
 	$(BIN)/python -m pytest $(TESTS)
 
 bench: $(VENV)/.installed-for-development
-	$(BIN)/python -m benchmarks $(ONLY)
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 lint: $(VENV)/.installed-for-development
 	$(BIN)/ruff check .
@@ -30,7 +30,7 @@ clean:
 # uv is quicker where it can reach an index; pip knows the user's own configuration of one.
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "toolkit needs Python 3.10 or later, as in: make PYTHON=python3.11")'
-	@echo "Installing toolkit$(1) into $(VENV) (once)"
+	@echo "Installing toolkit$(1) into $(VENV) (once)" >&2
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.$(1)' \
 		|| $(BIN)/python -m pip install --disable-pip-version-check --editable '.$(1)'

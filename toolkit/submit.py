@@ -106,6 +106,7 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         "experiment": experiment.name,
         "workspace": workspace.name,
         "target": run_config.target,
+        "target_settings": settings.compute_targets[run_config.target],
         "source_directory": os.path.abspath(config.source_directory),
         "script": config.script,
         "command": config.command_line,

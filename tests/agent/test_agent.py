@@ -48,6 +48,18 @@ def test_runs_go_on_while_the_configuration_is_broken(submit: Submit, workspace:
     assert run.wait_for_completion()["status"] == "Completed"
 
 
+def test_a_target_that_is_taken_out_of_the_configuration_keeps_the_runs_it_has(
+    submit: Submit, workspace: Workspace
+) -> None:
+    workspace.paths.configuration.write_text("compute_targets: {mine: {type: local}}\n")
+    run = submit("import time; print('here', flush=True); time.sleep(600)", compute_target="mine")
+    wait_until(lambda: run.get_status() == "Running")
+    workspace.paths.configuration.write_text("cancel_grace_seconds: 1\n")
+    assert wake.stop(workspace.paths)  # and the next agent never knew it
+    run.cancel()
+    assert run.wait_for_completion()["status"] == "Canceled"
+
+
 def test_an_agent_with_nothing_to_do_leaves_and_the_next_submit_starts_another(
     submit: Submit, workspace: Workspace
 ) -> None:

@@ -75,10 +75,12 @@ class Reconciler:
         for run in sorted(self.runs.values(), key=lambda run: run.order):
             try:
                 self._advance(run)
-            except ToolkitError as error:
-                self._fail(run, "Error", str(error))
-            except OSError as error:
-                self._fail(run, "StorageError", f"the agent could not go on with the run: {error}")
+            except (ToolkitError, OSError) as error:
+                if run.handle is None:
+                    code = "StorageError" if isinstance(error, OSError) else "Error"
+                    self._fail(run, code, f"the agent could not go on with the run: {error}")
+                else:  # its script goes on, whatever hinders us (a full disk, say): tried again in the next round
+                    print(f"run {run.id}: {error}", file=sys.stderr, flush=True)
 
     def busy(self) -> bool:
         return bool(self.runs) or self._builds.busy()
@@ -103,7 +105,7 @@ class Reconciler:
         run = ActiveRun(directory, definition, event, order=(definition["submitted"], run_id))
         environment = read_json(directory.environment)
         run.python = environment["python"] if environment else ""
-        if os.path.exists(directory.started):
+        if os.path.exists(directory.started) and event.status != status.FINALIZING:
             run.handle = Handle(directory.root, str(read_json(directory.started)["pid"]))
         self.runs[run_id] = run
 
@@ -129,17 +131,19 @@ class Reconciler:
         except ToolkitError as error:  # whoever submits is told; the runs that there are go on with what it said before
             print(error, file=sys.stderr, flush=True)
             return
-        self._targets = {}
-        for name in loaded.compute_targets:
+        for name in loaded.compute_targets:  # one that is not named any more is kept for the runs that it has
             try:
                 self._targets[name] = create(name, loaded, self.paths)
             except ToolkitError:
                 continue  # its runs say so when they are submitted
 
     def _target(self, run: ActiveRun) -> ComputeTarget:
+        """The run's target; one that was taken out of the configuration, as it was when the run was submitted."""
         name = run.definition["target"]
         if name not in self._targets:
-            raise ToolkitError(f"the compute target '{name}' is not in {self.paths.configuration} any more")
+            settings = {key: value for key, value in run.definition["target_settings"].items() if key != "shares"}
+            then = configuration.WorkspaceConfiguration(compute_targets={name: settings})
+            self._targets[name] = create(name, then, self.paths)
         return self._targets[name]
 
     # -- what is due ----------------------------------------------------------------------------------------------
@@ -211,8 +215,7 @@ class Reconciler:
             self._full.add(target.pool)
 
     def _pool(self, run: ActiveRun) -> str:
-        target = self._targets.get(run.definition["target"])
-        return target.pool if target else ""
+        return self._target(run).pool
 
     def _launch(self, run: ActiveRun, target: ComputeTarget) -> bool:
         """Start the run. False where it has to wait a moment, until MLflow knows it."""
@@ -234,21 +237,21 @@ class Reconciler:
     # -- what the engines say -------------------------------------------------------------------------------------
 
     def _poll_engines(self) -> None:
+        """Ask each target once for all the runs that it has, and heed what it says."""
         by_target: dict[str, list[ActiveRun]] = {}
         for run in self.runs.values():
-            if run.handle is not None and run.status != status.FINALIZING:
+            if run.handle is not None:
                 by_target.setdefault(run.definition["target"], []).append(run)
-        for name, runs in by_target.items():
-            if name in self._targets:
-                phases = self._targets[name].poll([run.handle for run in runs if run.handle])
-                for run in runs:
-                    if run.handle:
-                        self._heed(run, phases[run.handle])
+        for runs in by_target.values():
+            phases = self._target(runs[0]).poll([run.handle for run in runs if run.handle])
+            for run in runs:
+                if run.handle:
+                    self._heed(run, phases[run.handle])
 
     def _heed(self, run: ActiveRun, phase: Phase) -> None:
         assert run.handle is not None
         if phase is Phase.LOST:
-            self._targets[run.definition["target"]].cancel(run.handle, 0)  # nothing of it goes on unseen
+            self._target(run).cancel(run.handle, 0)  # nothing of it goes on unseen
         if phase in (Phase.ENDED, Phase.LOST):
             self._enter(run, finalizing(run.directory, run.definition))
             run.handle = None  # its slot is free
