@@ -198,6 +198,8 @@ def _readable(key: str, value: Any) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
     if key == "phases":
         return ", ".join(f"{name} {seconds:.2f} s" for name, seconds in value.items())
+    if key == "environment":
+        return escape("\n".join(_environment(value)))
     if key == "metrics":
         return "\n".join(escape(f"{name}: {_short(found)}") for name, found in value.items())
     if isinstance(value, list):
@@ -205,6 +207,16 @@ def _readable(key: str, value: Any) -> str:
     if isinstance(value, dict):
         return escape(", ".join(f"{name}={found}" for name, found in value.items()))
     return escape("" if value is None else str(value))
+
+
+def _environment(facts: dict[str, Any]) -> list[str]:
+    """What a run got for its environment, a line a fact."""
+    lines = [
+        f"{name} {facts[key]}" for key, name in (("interpreter", "interpreter"), ("lock_hash", "lock")) if key in facts
+    ]
+    if "torch" in facts:
+        lines.append(f"torch ({facts['torch']['variant']}): {facts['torch']['reason']}")
+    return [*lines, *facts.get("notices", [])]  # a substitution is among the notices
 
 
 def _short(value: Any) -> str:

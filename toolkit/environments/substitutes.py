@@ -58,11 +58,14 @@ def substitute(entries: tuple[str, ...]) -> Substitution:
         )
     pairs: dict[str, str] = {}
     notices: list[str] = []
+    lines: list[str] = []
     for one in wanted:
-        pairs[one.text] = in_pip_words(one, names[one.name]) if names[one.name] else ""
-        if one.name not in _SAME_FOR_BOTH:
-            notices += _notices(one, pairs[one.text])
-    pip = tuple(dict.fromkeys(line for line in pairs.values() if line))
+        line = in_pip_words(one, names[one.name]) if names[one.name] else ""
+        lines.append(line)
+        if one.name not in _SAME_FOR_BOTH:  # pip is pip: nothing was substituted
+            pairs[one.text] = line
+            notices += _notices(one, line)
+    pip = tuple(dict.fromkeys(line for line in lines if line))
     return Substitution(pip, tuple(pairs.items()), tuple(notices))
 
 
