@@ -65,6 +65,10 @@ def test_runs_are_listed_the_newest_first_and_by_tag(submit: Submit, workspace: 
     assert (first.number, tagged.number, other.number) == (1, 2, 1)
     for tags, found in (("kind", [tagged]), ({"kind": "best"}, [tagged]), ({"n": "2"}, [tagged]), ({"n": "3"}, [])):
         assert [run.id for run in experiment.get_runs(tags=tags)] == [run.id for run in found]
+    first.add_properties({"stage": "draft"})
+    assert [run.id for run in experiment.get_runs(properties={"stage": "draft"})] == [first.id]
+    assert [*experiment.get_runs(properties={"stage": "final"})] == []
+    assert [*experiment.get_runs(type="azureml.PipelineRun")] == []
     first.tag("kind", "late")
     assert [run.id for run in experiment.get_runs(tags="kind")] == [tagged.id, first.id]
     assert {*workspace.experiments} == {"listed", "other"}

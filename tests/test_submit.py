@@ -311,3 +311,13 @@ class TestWhatARunGets:
         again = submit("import iniconfig; print('has it')", environment=environment)
         again.wait_for_completion()
         assert "Preparing" not in Path(again.directory.events).read_text(), "same content, zero work"
+
+
+def test_what_would_be_left_out_in_silence_is_refused() -> None:
+    for given in ({"resume_from": "a run"}, {"distributed_job_config": 1}, {"docker_runtime_config": 1}):
+        with pytest.raises(UserErrorException, match=f"{next(iter(given))}: not offered yet, leave it out"):
+            ScriptRunConfig("src", "train.py", **given)  # type: ignore[arg-type]
+    with pytest.raises(UserErrorException, match="conda_dependencies: not offered yet"):
+        RunConfiguration(conda_dependencies=object())
+    with pytest.raises(UserErrorException, match="write those of a command into the command itself"):
+        ScriptRunConfig("src", command="echo", arguments=["--lr", 1])

@@ -177,6 +177,8 @@ class Environment:
         Raises:
             UserErrorException: no such environment, with the names that there are.
         """
+        if label is not None:
+            raise UserErrorException(f"label={label!r}: labels of environments are not offered, name a version instead")
         folder = workspace.paths.environments / name
         versions = _versions(folder)
         wanted = max(versions, default=0) if version is None else int(version) if str(version).isdigit() else 0

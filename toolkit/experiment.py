@@ -58,22 +58,24 @@ class Experiment:
 
         return submit(self, config, tags or {})
 
-    def get_runs(self, type: str | None = None, tags: object = None, **_: object) -> Iterator[Run]:
+    def get_runs(
+        self, type: str | None = None, tags: object = None, properties: object = None, include_children: bool = False
+    ) -> Iterator[Run]:
         """The runs of the experiment, the newest first.
 
         Args:
-            tags: a tag, or tags by name with their values, that a run must have.
+            type: a run type, as `Run.type` says.
+            tags, properties: one that a run must have, or several by name with their values.
         """
         from toolkit.run import Run
 
-        wanted = tags if isinstance(tags, dict) else {tags: None} if tags else {}
         for run_id in reversed(self.run_ids()):
-            directory = self.workspace.paths.run(run_id)
-            if not os.path.exists(directory.definition):
+            if not os.path.exists(self.workspace.paths.run(run_id).definition):
                 continue  # its submit was ended in the middle
             run = Run(self, run_id)
-            have = run.get_tags() if wanted else {}
-            if all(key in have and value in (None, have[key]) for key, value in wanted.items()):
+            if type not in (None, run.type):
+                continue
+            if (not tags or _has(run.get_tags(), tags)) and (not properties or _has(run.get_properties(), properties)):
                 yield run
 
     def run_ids(self) -> builtins.list[str]:
@@ -108,3 +110,9 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"Experiment(workspace={self.workspace.name!r}, name={self.name!r})"
+
+
+def _has(found: dict[str, str], wanted: object) -> bool:
+    """Whether `found` has the key `wanted`, or all keys of the dictionary `wanted` with their values."""
+    pairs = wanted if isinstance(wanted, dict) else {wanted: None}
+    return all(key in found and value in (None, found[key]) for key, value in pairs.items())

@@ -33,6 +33,7 @@ class RunConfiguration:
         conda_dependencies: object = None,
         command: list[str] | str | None = None,
     ) -> None:
+        _refuse_not_offered(conda_dependencies=conda_dependencies)
         self.script = script
         self.arguments = list(arguments or [])
         self.command = command
@@ -93,10 +94,13 @@ class ScriptRunConfig:
         self.arguments = arguments if arguments is not None or run_config is None else run_config.arguments
         if self.script and self.command:
             raise UserErrorException("ScriptRunConfig takes a script or a command, not both")
-        if distributed_job_config is not None or docker_runtime_config is not None:
-            raise UserErrorException(
-                "distributed_job_config and docker_runtime_config are not offered yet: leave them out"
-            )
+        if self.command and self.arguments:
+            raise UserErrorException("arguments are a script's: write those of a command into the command itself")
+        _refuse_not_offered(
+            distributed_job_config=distributed_job_config,
+            docker_runtime_config=docker_runtime_config,
+            resume_from=resume_from,
+        )
         self.run_config = run_config or self._configured(compute_target, environment, max_run_duration_seconds)
         if run_config is not None and (compute_target is not None or environment is not None):
             warnings.warn(
@@ -130,6 +134,13 @@ class ScriptRunConfig:
         if isinstance(self.arguments, (str, bytes)) or not isinstance(self.arguments or [], Iterable):
             raise UserErrorException(f"arguments must be a list, as in ['--lr', 0.1], not {self.arguments!r}")
         return [_argument(value) for value in self.arguments or []]
+
+
+def _refuse_not_offered(**given: object) -> None:
+    """Refuse what Azure ML SDK v1 took and the toolkit would otherwise leave out in silence."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise UserErrorException(f"{' and '.join(names)}: not offered yet, leave it out")
 
 
 def _argument(value: object) -> str:
