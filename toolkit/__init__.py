@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.errors import (
         ActivityFailedException,
         ComputeTargetException,
+        ContainerEngineError,
         EnvironmentBuildError,
         EnvironmentSpecificationError,
         ExperimentExecutionException,
@@ -41,6 +42,7 @@ __all__ = [
     "ActivityFailedException",
     "ComputeTarget",
     "ComputeTargetException",
+    "ContainerEngineError",
     "Environment",
     "EnvironmentBuildError",
     "EnvironmentSpecificationError",

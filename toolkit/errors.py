@@ -6,6 +6,7 @@
     │   ├── SnapshotException               source_directory is too large or cannot be read
     │   └── EnvironmentSpecificationError   a conda or pip specification that is broken, unsafe or unknown
     ├── EnvironmentBuildError           solving or installing an environment failed
+    ├── ContainerEngineError            Docker or Podman cannot be reached, or refused
     ├── StorageError                    disk full, read-only, or not permitted
     ├── TrackingError                   the MLflow server cannot be started or reached
     ├── RunEnvironmentException         no submitted run around this process
@@ -26,6 +27,7 @@ from toolkit.inscript.errors import RunEnvironmentException, ToolkitError, UserE
 __all__ = [
     "ActivityFailedException",
     "ComputeTargetException",
+    "ContainerEngineError",
     "EnvironmentBuildError",
     "EnvironmentSpecificationError",
     "ExperimentExecutionException",
@@ -53,6 +55,10 @@ class EnvironmentSpecificationError(UserErrorException):
 
 class EnvironmentBuildError(ToolkitError):
     """Solving or installing an environment failed; the message carries the solver's own words."""
+
+
+class ContainerEngineError(ToolkitError):
+    """The container engine (Docker or Podman) cannot be reached, or refused what it was asked for."""
 
 
 class StorageError(ToolkitError):

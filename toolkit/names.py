@@ -8,6 +8,7 @@ HOMES = {
     "ActivityFailedException": "toolkit.errors",
     "ComputeTarget": "toolkit.compute",
     "ComputeTargetException": "toolkit.errors",
+    "ContainerEngineError": "toolkit.errors",
     "Environment": "toolkit.environment",
     "EnvironmentBuildError": "toolkit.errors",
     "EnvironmentSpecificationError": "toolkit.errors",

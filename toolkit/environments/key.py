@@ -12,6 +12,7 @@ from toolkit.environments import offered
 from toolkit.environments.pip_config import index_settings
 
 if TYPE_CHECKING:
+    from toolkit.environments.request import ImageRequest
     from toolkit.environments.spec import EnvironmentSpec
 
 BUILDER_VERSION = 1
@@ -39,6 +40,21 @@ def spec_key(spec: EnvironmentSpec, gpu: bool = False) -> str:
         "local_files": [_file_state(line) for line in sorted(spec.pip) if "file://" in line],
         "indexes": index_settings(),
     }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def lock_key(lock_hash: str) -> str:
+    """The key of an environment whose lock was given: it is used as it is, whatever the specification says."""
+    return hashlib.sha256(f"{BUILDER_VERSION} lock {lock_hash}".encode()).hexdigest()
+
+
+def image_key(packages: str, image: ImageRequest) -> str:
+    """The key of an image: its base and the key of its packages ("" for a base as it is).
+
+    As in Azure ML SDK v1, a tag stands for what it named when the image was built: to take a newer base, name it by
+    another tag or its digest.
+    """
+    content = {"builder": BUILDER_VERSION, "packages": packages, **image.content()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
