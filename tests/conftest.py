@@ -14,9 +14,15 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.rig import base_image as base_images
+from tests.rig import conda_channel, debian, leftovers
+from tests.rig import registry as registries
+from tests.rig.registry import Registry
 from toolkit import Experiment, Run, ScriptRunConfig, Workspace
 from toolkit.agent import server, wake
 from toolkit.configuration import TEMPLATE
+from toolkit.environments import engine as container_engine
+from toolkit.errors import ContainerEngineError
 from toolkit.inscript import run as inscript_run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -60,6 +66,63 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(result.stderr[result.stderr.index("CIFAR-10 could not") :])
     assert result.returncode == 0, result.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    """The address of the real container engine. What tests make in it is removed after the session."""
+    address = container_engine.address()
+    try:
+        container_engine.ping(address)
+    except ContainerEngineError as error:
+        needs(None, f"a container engine ({error})")
+    with leftovers.none_in(address):
+        yield address
+
+
+def _base(engine: str, base: base_images.Base) -> str:
+    needs(not debian.why_not(), debian.why_not())
+    return base_images.ensure(engine, base)
+
+
+@pytest.fixture(scope="session")
+def base_image(engine: str) -> str:
+    """A reference of a slim Debian image in the engine: glibc, a shell, coreutils, certificates; no Python."""
+    return _base(engine, base_images.SLIM)
+
+
+@pytest.fixture(scope="session")
+def python_base_image(engine: str) -> str:
+    """The slim Debian image with Debian's own python3."""
+    return _base(engine, base_images.PYTHON)
+
+
+@pytest.fixture(scope="session")
+def musl_base_image(engine: str) -> str:
+    """An image without glibc: busybox and musl, as Alpine has them."""
+    return _base(engine, base_images.MUSL)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry of images on loopback, open to all; one for the session, so use names of the test's own."""
+    needs(not registries.why_not(), registries.why_not())
+    with registries.serve(tmp_path_factory.mktemp("registry")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry of images on loopback that asks for its `username` and `password`."""
+    needs(not registries.why_not(), registries.why_not())
+    with registries.serve(tmp_path_factory.mktemp("private-registry"), private=True) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A conda channel made offline; see `tests.rig.conda_channel` for its packages. Not to be changed: `copy` it."""
+    return conda_channel.make(tmp_path_factory.mktemp("channel") / "rig")
 
 
 @pytest.fixture(scope="class")

@@ -201,7 +201,7 @@ def test_a_config_that_names_a_new_workspace_keeps_json_clean(project: Path) -> 
 
 def test_doctor(toolkit_home: Path) -> None:
     findings = {finding["what"]: finding for finding in facts("doctor")}
-    assert {"python", "home folder", "uv", "interpreters", "mlflow", "GPU", "git", "docker"} <= {*findings}
+    assert {"python", "home folder", "uv", "interpreters", "mlflow", "GPU", "git", "container engine"} <= {*findings}
     assert findings["python"]["found"] and sys.executable in findings["python"]["detail"]
     assert str(toolkit_home) in findings["home folder"]["detail"]
     assert all(finding["found"] or finding["remedy"] for finding in findings.values()), "what is missing says a remedy"

@@ -28,7 +28,7 @@ def test_a_new_workspace_starts_with_the_defaults(tmp_path: Path) -> None:
     configuration.write_template(tmp_path / "workspace.yaml")
     assert configuration.load(tmp_path / "workspace.yaml") == WorkspaceConfiguration()
     assert WorkspaceConfiguration().snapshot_limit_mb == 300
-    assert [*WorkspaceConfiguration().compute_targets] == ["local", "cpu-cluster"]
+    assert [*WorkspaceConfiguration().compute_targets] == ["local", "cpu-cluster", "gpu", "docker"]
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "tracking_uri:\nsnapshot_limit_mb:\n"])
@@ -44,10 +44,17 @@ def test_what_is_said_counts(tmp_path: Path) -> None:
     found = load(
         tmp_path,
         "tracking_uri: http://mlflow.example.com\nsnapshot_limit_mb: 0.5\npackage_source: pypi\n"
+        "image_registry: registry.example.com/team\n"
         "agent_idle_seconds: 1\ncancel_grace_seconds: 0\ncompute_targets:\n  big: {type: local, slots: 8}\n",
     )
     assert found == WorkspaceConfiguration(
-        "http://mlflow.example.com", 0.5, "pypi", {"big": {"type": "local", "slots": 8}}, 1, 0
+        tracking_uri="http://mlflow.example.com",
+        snapshot_limit_mb=0.5,
+        package_source="pypi",
+        image_registry="registry.example.com/team",
+        compute_targets={"big": {"type": "local", "slots": 8}},
+        agent_idle_seconds=1,
+        cancel_grace_seconds=0,
     )
 
 
@@ -86,14 +93,7 @@ def test_text_that_is_no_utf8(tmp_path: Path) -> None:
         ("compute_targets: [local]\n", "compute_targets must be a mapping of names to settings"),
         ("compute_targets: {mine: {slots: 1}}\n", "compute target 'mine' needs a type, as in mine: {type: local}"),
         ("compute_targets: {mine: local}\n", "compute target 'mine' needs a type"),
-        (
-            "compute_targets: {mine: {type: local, slots: many}}\n",
-            "'mine' has slots 'many'; it must be a whole number, 1",
-        ),
-        (
-            "compute_targets: {mine: {type: local, slots: 0}}\n",
-            "'mine' has slots 0; it must be a whole number, 1 or more",
-        ),
+        ("image_registry: 5\n", "image_registry is 5; it must be text, as in registry.example.com/team"),
     ],
 )
 def test_what_cannot_be(text: str, words: str, tmp_path: Path) -> None:
@@ -103,15 +103,36 @@ def test_what_cannot_be(text: str, words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{local: {type: cloud}}", "has the type 'cloud', which is not offered; the types are: local. Mend it in "),
+        (
+            "{local: {type: cloud}}",
+            "has the type 'cloud', which is not offered; the types are: docker, local. Mend it in ",
+        ),
         ("{local: {type: local, shares: none}}", "shares the slots of 'none', which is not a target with slots of its"),
         ("{local: {type: local, shares: local}}", "which is not a target with slots of its own; mend it in "),
         ("{other: {type: local}}", "ComputeTargetNotFound: Compute Target with name local not found in provided work"),
         (
             "{local: {type: local, slotz: 2}}",
-            "has the unknown setting slotz; known are shares, slots, type. Mend it in",
+            "has the unknown setting slotz; known are gpus, shares, slots, type. Mend it in",
         ),
-        ("{local: {type: [local]}}", "which is not offered; the types are: local"),
+        ("{local: {type: [local]}}", "which is not offered; the types are: docker, local"),
+        ("{local: {type: local, slots: many}}", "has slots 'many'; it must be a whole number, 1 or more"),
+        ("{local: {type: local, slots: 0}}", "has slots 0; it must be a whole number, 1 or more"),
+        ("{local: {type: local, slots: true}}", "has slots True; it must be a whole number, 1 or more"),
+        (
+            "{local: {type: local, shares: b}, b: {type: local, slots: x}}",
+            "target 'b' has slots 'x'; it must be a whole",
+        ),
+        ("{local: {type: local, gpus: 0}}", "has gpus 0; it must be a whole number, 1 or more: the GPUs that each"),
+        ("{local: {type: local, memory: 8g}}", "has the unknown setting memory; known are gpus, shares, slots, type"),
+        ("{local: {type: docker, memory: much}}", "has memory 'much'; it must be a size, as in 8g. Mend it in"),
+        ("{local: {type: docker, memory: 0}}", "has memory 0; it must be a size, as in 8g"),
+        ("{local: {type: docker, cpus: -1}}", "has cpus -1; it must be a number above 0, as in 2.5"),
+        ("{local: {type: docker, volumes: /data}}", "has volumes '/data'; it must be a list of folders, as in [/data"),
+        ("{local: {type: docker, volumes: [data]}}", "has volumes ['data']; it must be a list of folders"),
+        (
+            "{local: {type: docker, network: []}}",
+            "has network []; it must be host, bridge, none or the name of a network",
+        ),
     ],
 )
 def test_targets_that_cannot_work(text: str, words: str, tmp_path: Path) -> None:

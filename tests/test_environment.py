@@ -74,7 +74,11 @@ def test_names_that_are_refused(name: str) -> None:
 
 def test_without_a_specification_it_is_the_interpreter_that_submits() -> None:
     resolved = Environment("mine").resolve("auto")
-    assert resolved == {"name": "mine", "variables": {}, "user_managed": True, "interpreter": sys.executable}
+    assert resolved == {
+        "name": "mine", "variables": {}, "user_managed": True, "interpreter": sys.executable, "key": "", "gpu": False,
+        "specification": None, "lock": None, "image": None,
+        "docker": {"enabled": False, "arguments": [], "shm_size": None, "shared_volumes": True},
+    }  # fmt: skip
 
 
 def test_an_interpreter_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_an_unknown_target(refused: Refused, workspace: Workspace) -> None:
     message = refused(ComputeTargetException, compute_target="gpu-cluster")
     assert message == (
         "ComputeTargetNotFound: Compute Target with name gpu-cluster not found in provided workspace. It has: "
-        f"cpu-cluster, local. To add one, put a line below compute_targets in {workspace.paths.configuration}, as in\n"
+        f"cpu-cluster, docker, gpu, local. To add one, put a line below compute_targets in {workspace.paths.configuration}, as in\n"
         "  gpu-cluster: {type: local, slots: 1}"
     )
     with pytest.raises(ComputeTargetException, match="ComputeTargetNotFound: Compute Target with name gpu-cluster not"):

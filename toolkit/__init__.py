@@ -18,6 +18,9 @@ from toolkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from toolkit.compute import ComputeTarget
+    from toolkit.conda_dependencies import CondaDependencies
+    from toolkit.container_registry import ContainerRegistry
+    from toolkit.docker_section import DockerSection
     from toolkit.environment import Environment
     from toolkit.errors import (
         ActivityFailedException,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
         UserErrorException,
     )
     from toolkit.experiment import Experiment
+    from toolkit.python_section import PythonSection
     from toolkit.run import Run
     from toolkit.script_run_config import RunConfiguration, ScriptRunConfig
     from toolkit.workspace import Workspace
@@ -42,12 +46,16 @@ __all__ = [
     "ActivityFailedException",
     "ComputeTarget",
     "ComputeTargetException",
+    "CondaDependencies",
     "ContainerEngineError",
+    "ContainerRegistry",
+    "DockerSection",
     "Environment",
     "EnvironmentBuildError",
     "EnvironmentSpecificationError",
     "Experiment",
     "ExperimentExecutionException",
+    "PythonSection",
     "Run",
     "RunConfiguration",
     "RunEnvironmentException",

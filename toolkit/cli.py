@@ -67,12 +67,23 @@ def _parser() -> argparse.ArgumentParser:
     added = command("import", _import, "take an offline run into a workspace")
     added.add_argument("run", help="OfflineRun_…, as Run.get_context().id said")
     added.add_argument("-e", "--experiment", default="offline", help="the experiment it joins (default: offline)")
+    _environment_arguments(command("environment", _environment_command, "list, lock, build or explain environments"))
     command("doctor", _doctor, "say what this machine offers, and what would add what is missing")
     return parser
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", help="the run id, its beginning or its end; default: the newest run")
+
+
+def _environment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("list", "lock", "build", "explain"), help="what to do")
+    parser.add_argument("environment", nargs="?", help="an environment.yml, a requirements.txt, or a registered name")
+    parser.add_argument("-o", "--output", help="lock: the file to write; default: FILE.lock.json beside FILE")
+    parser.add_argument("--gpu", action="store_true", help="lock: for runs with a GPU")
+    parser.add_argument("--image", action="store_true", help="lock: for container images")
+    parser.add_argument("--upgrade", action="store_true", help="lock: solve anew, for the versions of today")
+    parser.add_argument("-t", "--target", help="build, explain: the compute target; default: docker where it answers")
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:
@@ -289,6 +300,12 @@ def _import(options: argparse.Namespace) -> None:
 
     run = Experiment(_workspace(options), options.experiment).import_offline_run(options.run)
     _print(options, {"run": run.id, "experiment": options.experiment}, f"{run.id} is in '{options.experiment}' now")
+
+
+def _environment_command(options: argparse.Namespace) -> None:
+    from toolkit import cli_environment
+
+    cli_environment.run(options, _workspace)
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -22,16 +22,27 @@ snapshot_limit_mb: 300
 # Where conda packages come from: auto (their channels, or PyPI when no channel answers), conda, or pypi.
 package_source: auto
 
+# Where the images of environments are kept for other machines, as in registry.example.com/team: they are pulled from
+# there instead of being built, and pushed there when they were. Empty: nowhere.
+image_registry:
+
 # `slots` is how many runs go at once. A target that `shares` another's takes its slots from there.
+# `gpus` is how many GPUs of this machine each run has for itself; runs wait for free ones.
+# docker: also engine, base_image, network (host, bridge, none), memory, cpus, shm_size, volumes.
 compute_targets:
   local: {type: local, slots: 1}
   cpu-cluster: {type: local, shares: local}
+  gpu: {type: local, gpus: 1}
+  docker: {type: docker, shares: local}
 """
 
 _DEFAULT_TARGETS: dict[str, dict[str, Any]] = {
     "local": {"type": "local", "slots": 1},
     "cpu-cluster": {"type": "local", "shares": "local"},
+    "gpu": {"type": "local", "gpus": 1},
+    "docker": {"type": "docker", "shares": "local"},
 }
+_NO_LIMIT = 1_000_000  # of slots, where it is the GPUs that limit
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class WorkspaceConfiguration:
         tracking_uri: an MLflow tracking URI, or "" for the workspace's own store.
         snapshot_limit_mb: limit of a snapshot in megabytes (10^6 bytes); 0 for none.
         package_source: "auto", "conda" or "pypi".
+        image_registry: where images are shared, as in "registry.example.com/team"; "" for nowhere.
         compute_targets: settings by name; each has a `type`.
         agent_idle_seconds: how long the agent stays without anything to do.
         cancel_grace_seconds: between the TERM and the KILL of a run that is cancelled or timed out.
@@ -50,9 +62,15 @@ class WorkspaceConfiguration:
     tracking_uri: str = ""
     snapshot_limit_mb: float = 300
     package_source: str = "auto"
+    image_registry: str = ""
     compute_targets: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(_DEFAULT_TARGETS))
     agent_idle_seconds: float = 600
     cancel_grace_seconds: float = 10
+
+    def slots(self, target: str) -> int:
+        """How many runs go at once in the pool of a target; with GPUs and no number, as many as there are GPUs for."""
+        pool = self.compute_targets[self.compute_targets[target].get("shares", target)]
+        return int(pool.get("slots", _NO_LIMIT if pool.get("gpus") else 1))
 
 
 def write_template(path: Path) -> None:
@@ -88,10 +106,13 @@ def load(path: Path) -> WorkspaceConfiguration:
 
 
 def _check(path: Path, configuration: WorkspaceConfiguration) -> None:
-    if not isinstance(configuration.tracking_uri, str):
-        raise UserErrorException(
-            f"{path}: tracking_uri is {configuration.tracking_uri!r}; it must be text, as in http://mlflow.example.com"
-        )
+    for key, example in (
+        ("tracking_uri", "http://mlflow.example.com"),
+        ("image_registry", "registry.example.com/team"),
+    ):
+        value = getattr(configuration, key)
+        if not isinstance(value, str):
+            raise UserErrorException(f"{path}: {key} is {value!r}; it must be text, as in {example}")
     if configuration.package_source not in ("auto", "conda", "pypi"):
         raise UserErrorException(
             f"{path}: package_source is '{configuration.package_source}'; it can be auto, conda or pypi"
@@ -106,8 +127,3 @@ def _check(path: Path, configuration: WorkspaceConfiguration) -> None:
     for name, settings in targets.items():
         if not isinstance(settings, dict) or "type" not in settings:
             raise UserErrorException(f"{path}: compute target '{name}' needs a type, as in {name}: {{type: local}}")
-        slots = settings.get("slots", 1)
-        if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
-            raise UserErrorException(
-                f"{path}: compute target '{name}' has slots {slots!r}; it must be a whole number, 1 or more"
-            )

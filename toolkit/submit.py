@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import snapshots
+from toolkit import gpus, snapshots
 from toolkit.agent.wake import wake
+from toolkit.environments import engine
+from toolkit.environments.request import DEFAULT_BASE_IMAGE, ImageDefaults
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.inscript.files import is_within, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
@@ -24,9 +26,11 @@ from toolkit.status import COMPLETED, NOT_STARTED, Event, append_event
 from toolkit.targets import registry
 
 if TYPE_CHECKING:
+    from toolkit.configuration import WorkspaceConfiguration
+    from toolkit.environment import Environment
     from toolkit.experiment import Experiment
     from toolkit.run import Run
-    from toolkit.script_run_config import ScriptRunConfig
+    from toolkit.script_run_config import RunConfiguration, ScriptRunConfig
 
 # Of the submitter's environment: what would tie the script to the submitter's own run or Python.
 _OWN = (
@@ -95,18 +99,19 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         raise UserErrorException(f"submit takes a ScriptRunConfig, not a {type(config).__name__}")
     workspace, run_config = experiment.workspace, config.run_config
     settings = workspace.configuration
-    registry.check(run_config.target, settings, workspace.paths.configuration)
+    target = _target(run_config, settings)
+    registry.check(target, settings, workspace.paths.configuration)
     _check_script(config)
     seconds = run_config.max_run_duration_seconds
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
         raise UserErrorException(f"max_run_duration_seconds is {seconds!r}; it must be a number of seconds above 0")
-    environment = run_config.environment.resolve(settings.package_source)
+    environment = _environment(run_config.environment, target, settings, workspace.paths.configuration)
     return {
         "id": f"{experiment.name}_{int(time.time())}_{secrets.token_hex(4)}",
         "experiment": experiment.name,
         "workspace": workspace.name,
-        "target": run_config.target,
-        "target_settings": settings.compute_targets[run_config.target],
+        "target": target,
+        "target_settings": settings.compute_targets[target],
         "source_directory": os.path.abspath(config.source_directory),
         "script": config.script,
         "command": config.command_line,
@@ -115,9 +120,40 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         "environment_variables": _variables(run_config.environment_variables),
         "max_run_duration_seconds": seconds,
         "tags": {str(key): str(value) for key, value in tags.items()},
-        "properties": {"_azureml.ComputeTargetType": "local"},
+        "properties": {"_azureml.ComputeTargetType": settings.compute_targets[target]["type"]},
         "user": _user(),
     }
+
+
+def _target(run_config: RunConfiguration, settings: WorkspaceConfiguration) -> str:
+    """The target of a run. As in Azure ML SDK v1, a local run with `environment.docker.enabled` is a container."""
+    if run_config.target == "local" and run_config.environment.docker.enabled:
+        return next((name for name, one in settings.compute_targets.items() if one["type"] == "docker"), "docker")
+    return run_config.target
+
+
+def _environment(environment: Environment, target: str, settings: WorkspaceConfiguration, path: Path) -> dict[str, Any]:
+    """What the definition says of the environment, for the target that it is to run on.
+
+    Raises:
+        ComputeTargetException: the target needs a GPU that is not there.
+        ContainerEngineError: the target needs a container engine that does not answer.
+        UserErrorException: something in the environment cannot work.
+    """
+    asked = settings.compute_targets[target]
+    gpu_count = int(asked.get("gpus", 0))
+    if gpu_count:
+        gpus.require(target, gpu_count)
+    image = None
+    if registry.check(target, settings, path).runs_images:
+        engine.ping(engine.address(str(asked.get("engine", ""))))
+        image = ImageDefaults(str(asked.get("base_image") or DEFAULT_BASE_IMAGE), settings.image_registry)
+    resolved = environment.resolve(settings.package_source, image, bool(gpu_count))
+    if image is not None:
+        from toolkit.targets import docker_options
+
+        docker_options.check(resolved["docker"])
+    return resolved
 
 
 def _check_script(config: ScriptRunConfig) -> None:
@@ -165,7 +201,8 @@ def _create(paths: WorkspacePaths, experiment: Experiment, definition: dict[str,
             write_json(staging.definition, definition)
             if diff:
                 Path(staging.git_diff).write_bytes(diff)
-            _save_environ(staging, definition["environment"]["user_managed"])
+            if not definition["environment"].get("image"):  # a container has its image's variables
+                _save_environ(staging, definition["environment"]["user_managed"])
             append_event(staging, Event(NOT_STARTED))
             for folder in (paths.active, paths.untracked):
                 folder.mkdir(exist_ok=True)

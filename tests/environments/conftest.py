@@ -1,4 +1,4 @@
-"""A store of its own for each test, and parts that are made once."""
+"""A store of its own for each test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig import conda_channel
 from toolkit.environments.store import Store, store
 
 
@@ -17,9 +16,3 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     made = store()
     made.make_folders()
     return made
-
-
-@pytest.fixture(scope="session")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A conda channel with this Python and `greeting`."""
-    return conda_channel.make(tmp_path_factory.mktemp("channel") / "rig")

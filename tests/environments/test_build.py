@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.rig import conda_channel
 from toolkit.environments.build import ensure
+from toolkit.environments.request import Request
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.store import MARKER, Prefix, Store, find
 from toolkit.errors import EnvironmentBuildError, StorageError
@@ -24,10 +25,20 @@ PURE = EnvironmentSpec(conda=("python", "pip"), pip=("iniconfig", "pygments"))
 SMALL = EnvironmentSpec(pip=("iniconfig",))
 
 
+def _request(spec: EnvironmentSpec) -> Request:
+    return Request(spec.key(), spec)
+
+
+def _ensure(spec: EnvironmentSpec, log: Callable[[str], None]) -> Prefix:
+    prefix = ensure(_request(spec), log)
+    assert isinstance(prefix, Prefix)
+    return prefix
+
+
 def _start(spec: EnvironmentSpec, tmp_path: Path, log: Path) -> subprocess.Popen[bytes]:
-    file = tmp_path / "spec.json"
-    file.write_text(json.dumps(spec.to_dict()))
-    words = ["-m", "toolkit.environments.build", "--spec", str(file), "--key", spec.key(), "--log", str(log)]
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"name": "rig", "variables": {}, **_request(spec).to_dict()}))
+    words = ["-m", "toolkit.environments.build", "--request", str(file), "--log", str(log)]
     return subprocess.Popen([sys.executable, *words])
 
 
@@ -66,7 +77,7 @@ def test_build_and_find_again(place: Store, tmp_path: Path, monkeypatch: pytest.
     assert not any(str(place.building).encode() in script.read_bytes() for script in scripts)
 
     said: list[str] = []
-    assert ensure(PURE, log=said.append) == prefix
+    assert _ensure(PURE, log=said.append) == prefix
     assert said == [f"the environment is there already: {prefix.root}"]
 
 
@@ -90,8 +101,8 @@ def test_two_at_once_share_one_build(place: Store, tmp_path: Path) -> None:
 
 def test_different_specifications_with_one_lock_share_a_prefix(place: Store) -> None:
     log: list[str] = []
-    first = ensure(SMALL, log=log.append)
-    second = ensure(EnvironmentSpec(conda=("python",), pip=("iniconfig>0",)), log=log.append)
+    first = _ensure(SMALL, log=log.append)
+    second = _ensure(EnvironmentSpec(conda=("python",), pip=("iniconfig>0",)), log=log.append)
     assert first == second
     assert sum("Installed" in line for line in log) == 1
 
@@ -105,7 +116,7 @@ def test_killed_at_any_moment(place: Store, tmp_path: Path, moment: str) -> None
     process.wait()
     assert find(PURE.key()) is None
     lines: list[str] = []
-    prefix = ensure(PURE, log=lines.append)
+    prefix = _ensure(PURE, log=lines.append)
     if moment != "solved in":  # there, the folder may not have been made yet
         assert any("removing what a build that ended early has left" in line for line in lines)
     assert _run(prefix, "-c", "import pygments; print(1)") == "1"
@@ -133,17 +144,17 @@ def test_a_failure_is_told(place: Store, tmp_path: Path) -> None:
 
 def test_a_prefix_that_lost_its_marker_is_made_again(place: Store) -> None:
     log: list[str] = []
-    prefix = ensure(SMALL, log=log.append)
+    prefix = _ensure(SMALL, log=log.append)
     Path(prefix.root, MARKER).unlink()
     assert find(SMALL.key()) is None
-    assert ensure(SMALL, log=log.append) == prefix
+    assert _ensure(SMALL, log=log.append) == prefix
     assert any("taking the lock that this specification came to before" in line for line in log)
 
 
 def test_conda_prefix_with_a_pip_section(place: Store, channel: Path) -> None:
     spec = EnvironmentSpec((channel.as_uri(),), ("python", "greeting=1.2"), ("iniconfig", "greeting", "pygments"))
     log: list[str] = []
-    prefix = ensure(spec, log=log.append)
+    prefix = _ensure(spec, log=log.append)
     assert prefix.kind == "conda"
     code = "import sys, greeting, iniconfig; print(sys.prefix, greeting.__version__)"
     assert _run(prefix, "-c", code) == f"{prefix.root} 1.2.0"
@@ -158,7 +169,7 @@ def test_a_corrupted_conda_package_is_refused(place: Store, channel: Path, tmp_p
     changed = conda_channel.copy(channel, tmp_path / "channel")
     conda_channel.corrupt(next(changed.glob("noarch/greeting-1.2.0*")))
     with pytest.raises(EnvironmentBuildError, match="is not the one that its channel lists: its sha256 is"):
-        ensure(EnvironmentSpec((changed.as_uri(),), ("greeting=1.2",)), log=[].append)
+        _ensure(EnvironmentSpec((changed.as_uri(),), ("greeting=1.2",)), log=[].append)
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +182,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         monkeypatch.setenv("TOOLKIT_HOME", str(small))
         with pytest.raises(StorageError, match="the disk is full: free some space"):
-            ensure(PURE, log=[].append)
+            _ensure(PURE, log=[].append)
         assert find(PURE.key()) is None
     finally:
         subprocess.run(["umount", small], check=True)
@@ -217,7 +228,7 @@ def test_credentials_are_kept_nowhere(place: Store, tmp_path: Path, served: tupl
     prefix = find(spec.key())
     assert prefix is not None
     Path(prefix.root, MARKER).unlink()
-    ensure(spec, log=[].append)  # solved anew where the kept lock lacks what it needs
+    _ensure(spec, log=[].append)  # solved anew where the kept lock lacks what it needs
     for file in place.root.rglob("*"):
         if file.is_file() and file.suffix in (".json", ".txt"):
             assert "geheim" not in file.read_text(errors="replace"), file

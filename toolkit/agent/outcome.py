@@ -35,18 +35,27 @@ def _failed(code: str, message: str) -> Event:
 def _explain(run: RunDirectory, record: dict[str, Any], definition: dict[str, Any]) -> tuple[str, str]:
     what = definition.get("script") or "the command"
     reason = record["reason"]
+    container = read_json(run.plan, {}).get("container", {})
     if reason == "not_started":
         return "NotStarted", record["message"]
+    if reason == "container_ended":
+        return "ContainerEnded", record["message"]
     if reason == "out_of_memory":
+        limit = container.get("mem_limit")
+        full = (
+            f"its container reached the limit of {limit / 2**30:.3g} GiB" if limit else "the machine ran out of memory"
+        )
+        more = "a higher limit" if limit else "a machine with more memory"
         return "OutOfMemory", (
-            f"{what} was ended by the kernel because the machine ran out of memory (SIGKILL). "
-            "Use a smaller batch, fewer DataLoader workers, or a machine with more memory"
+            f"{what} was ended by the kernel because {full} (SIGKILL). "
+            f"Use a smaller batch, fewer DataLoader workers, or {more}"
         )
     if reason == "timed_out":
         limit = definition["max_run_duration_seconds"]
         return "TimedOut", f"{what} ran longer than max_run_duration_seconds={limit:g} and was ended"
     if reason == "stopped":
-        return "Stopped", f"{what} was ended because its launcher was asked to stop (SIGTERM) by something outside"
+        by = "`docker stop`, or a container engine that was restarted" if container else "a machine that goes down, say"
+        return "Stopped", f"{what} was ended because its launcher was asked to stop (SIGTERM): {by}. Submit it again"
     if reason == "signal":
         return (
             "Signal",

@@ -10,23 +10,27 @@ import os
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolkit import configuration, status
+from toolkit import configuration, gpus, status
 from toolkit.agent.builds import Builds, unshare_log
+from toolkit.agent.leases import Leases
 from toolkit.agent.outcome import finalizing
-from toolkit.agent.tracker_process import TrackerProcess
-from toolkit.environments import store
-from toolkit.errors import ToolkitError
+from toolkit.agent.tracker_process import TrackerProcess, mlflow_version
+from toolkit.environments import images, store
+from toolkit.environments.request import Request
+from toolkit.errors import ContainerEngineUnreachable, ToolkitError
+from toolkit.gpus import Gpu
 from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
-from toolkit.paths import WorkspacePaths
+from toolkit.paths import WorkspacePaths, home
 from toolkit.status import Event, append_event
-from toolkit.targets.base import ComputeTarget, Handle, LaunchError, Phase, Plan
+from toolkit.targets.base import ComputeTarget, Handle, Job, LaunchError, Phase, Plan
 from toolkit.targets.registry import create
 
 FINALIZING_SECONDS = 10.0  # how long the end of a run waits for MLflow; what is left follows later
+ENGINE_SECONDS = 60.0  # how long a run waits for a container engine that went away: it may be restarting
 FORCE_SECONDS = 5.0  # after the grace of a cancel: then the launcher itself is ended
 
 
@@ -37,9 +41,10 @@ class ActiveRun:
     directory: RunDirectory
     definition: dict[str, Any]
     event: Event
-    python: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
     handle: Handle | None = None
     cancel_sent: float = 0.0
+    engine_away: float = 0.0  # since when its container engine does not answer
     order: tuple[float, str] = field(default=(0.0, ""))
 
     @property
@@ -60,6 +65,7 @@ class Reconciler:
         self.runs: dict[str, ActiveRun] = {}
         self._builds = Builds(paths)
         self._targets: dict[str, ComputeTarget] = {}
+        self._leases = Leases(home().gpu_leases, paths.agent_lock)
         self._configured = 0.0
         self._held: Counter[str] = Counter()  # slots that are taken, by pool
         self._full: set[str] = set()  # pools in which somebody waits: who comes later waits behind
@@ -75,12 +81,21 @@ class Reconciler:
         for run in sorted(self.runs.values(), key=lambda run: run.order):
             try:
                 self._advance(run)
+                run.engine_away = 0.0
             except (ToolkitError, OSError) as error:
+                if isinstance(error, ContainerEngineUnreachable) and self._may_come_back(run):
+                    continue
                 if run.handle is None:
-                    code = "StorageError" if isinstance(error, OSError) else "Error"
+                    code = "StorageError" if isinstance(error, OSError) else type(error).__name__
                     self._fail(run, code, f"the agent could not go on with the run: {error}")
                 else:  # its script goes on, whatever hinders us (a full disk, say): tried again in the next round
                     print(f"run {run.id}: {error}", file=sys.stderr, flush=True)
+
+    @staticmethod
+    def _may_come_back(run: ActiveRun) -> bool:
+        """Whether the engine that does not answer is waited for a while longer."""
+        run.engine_away = run.engine_away or time.time()
+        return time.time() - run.engine_away < ENGINE_SECONDS
 
     def busy(self) -> bool:
         return bool(self.runs) or self._builds.busy()
@@ -103,8 +118,7 @@ class Reconciler:
             (self.paths.active / run_id).unlink(missing_ok=True)
             return
         run = ActiveRun(directory, definition, event, order=(definition["submitted"], run_id))
-        environment = read_json(directory.environment)
-        run.python = environment["python"] if environment else ""
+        run.environment = read_json(directory.environment, {})
         if os.path.exists(directory.started) and event.status != status.FINALIZING:
             run.handle = Handle(directory.root, str(read_json(directory.started)["pid"]))
         self.runs[run_id] = run
@@ -175,25 +189,40 @@ class Reconciler:
         run.event = event
 
     def _prepare(self, run: ActiveRun) -> None:
-        """Give the run an interpreter: at once where there is one, else by a build."""
-        environment = run.definition["environment"]
-        prefix = None
-        if environment.get("user_managed"):
-            run.python = environment["interpreter"]
-            record: dict[str, Any] = {"python": run.python, "user_managed": True}
-        else:
-            prefix = store.find(environment["key"])
-            if prefix is None:
-                self._builds.want(run.directory, environment)
-                if run.status != status.PREPARING:
-                    self._enter(run, Event(status.PREPARING, reason="building the environment"))
-                return
-            run.python = prefix.python
-            lock = read_json(str(store.store().lock(prefix.lock_hash)))
-            record = {"python": prefix.python, "user_managed": False, "lock_hash": prefix.lock_hash, "lock": lock}
-            record["seconds"] = prefix.seconds
-        write_json(run.directory.environment, record)
+        """Give the run its interpreter or image: at once where there is one, else by a build."""
+        found = self._find_environment(run)
+        if found is None:
+            wanted = {**run.definition["environment"], "engine": self._target(run).engine}
+            self._builds.want(run.directory, wanted)
+            if run.status != status.PREPARING:
+                self._enter(run, Event(status.PREPARING, reason="building the environment"))
+            return
+        run.environment = found
+        write_json(run.directory.environment, found)
         self._enter(run, Event(status.QUEUED, reason="waiting for a free slot"))
+
+    def _find_environment(self, run: ActiveRun) -> dict[str, Any] | None:
+        """What `environment.json` says of the run's environment; None where it is yet to be built."""
+        wanted, engine = run.definition["environment"], self._target(run).engine
+        user_managed = bool(wanted["user_managed"])
+        if engine:
+            image = images.find(replace(Request.from_dict(wanted), engine=engine))
+            if image is None:
+                return None
+            record: dict[str, Any] = {"python": image.python, "image": image.id, "seconds": image.seconds}
+            lock_hash = image.lock_hash
+        elif user_managed:
+            return {"python": wanted["interpreter"], "user_managed": True}
+        else:
+            prefix = store.find(wanted["key"])
+            if prefix is None:
+                return None
+            record = {"python": prefix.python, "seconds": prefix.seconds}
+            lock_hash = prefix.lock_hash
+        record["user_managed"] = user_managed
+        if lock_hash:
+            record.update({"lock_hash": lock_hash, "lock": read_json(str(store.store().lock(lock_hash)))})
+        return record
 
     def _finish_builds(self) -> None:
         """Close the logs of builds that ended, and fail the runs of those that failed; the others find it there."""
@@ -209,22 +238,31 @@ class Reconciler:
         target = self._target(run)
         if target.pool in self._full:
             return
-        if self._held[target.pool] < target.slots and self._launch(run, target):
-            self._held[target.pool] += 1
-        else:
-            self._full.add(target.pool)
+        if self._held[target.pool] < target.slots:
+            leased = self._lease(run, target)
+            if leased is not None and self._launch(run, target, leased):
+                self._held[target.pool] += 1
+                return
+        self._full.add(target.pool)
+
+    def _lease(self, run: ActiveRun, target: ComputeTarget) -> list[Gpu] | None:
+        """The GPUs that the run has from now on; None while it has to wait for one."""
+        if not target.gpus:
+            return []
+        there = gpus.require(target.name, target.gpus)
+        return self._leases.take(run.directory, run.order[0], there, target.gpus)
 
     def _pool(self, run: ActiveRun) -> str:
         return self._target(run).pool
 
-    def _launch(self, run: ActiveRun, target: ComputeTarget) -> bool:
+    def _launch(self, run: ActiveRun, target: ComputeTarget, leased: list[Gpu]) -> bool:
         """Start the run. False where it has to wait a moment, until MLflow knows it."""
-        tracking = self.tracker.variables(run.directory, run.python)
-        if tracking is None:
+        variables = self.tracker.variables(run.directory, mlflow_version(run.environment))
+        if variables is None:
             return False
         plan = Plan.load(run.directory)  # an agent that was ended here had planned it already
         if plan is None:
-            plan = target.prepare(run.directory, run.definition, run.python, tracking)
+            plan = target.prepare(Job(run.directory, run.definition, run.environment, variables, leased))
             plan.save()
         try:
             run.handle = target.launch(plan)

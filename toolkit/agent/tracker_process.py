@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths
 
+_MLFLOW_PIN = re.compile(r"^mlflow(?:-skinny)?==([^\s;]+)", re.MULTILINE)
 KNOWN_SECONDS = 20.0  # how long a script that uses MLflow waits for its MLflow run: a first start makes the database
 RESTART_SECONDS = 5.0
 
@@ -89,12 +91,13 @@ class TrackerProcess:
         state: dict[str, Any] = read_json(str(self._paths.agent / "tracker.json"), {})
         return bool(state.get("unreachable"))
 
-    def variables(self, run: RunDirectory, python: str) -> dict[str, str] | None:
-        """The MLflow variables of a script, or None while they will be known in a moment.
+    def variables(self, run: RunDirectory, version: str) -> dict[str, str] | None:
+        """The MLflow variables of a script whose environment has MLflow `version` ("" for none).
+
+        None while they will be known in a moment.
 
         Only a script whose environment has MLflow waits for its MLflow run; the others never wait for tracking.
         """
-        version = mlflow_version(python)
         known = read_json(run.tracking, {})
         if not known.get("mlflow_run_id") and version and not self.is_down():
             since = self._waiting.setdefault(run.id, time.time())
@@ -108,8 +111,15 @@ class TrackerProcess:
         return variables
 
 
-def mlflow_version(python: str) -> str:
-    """The version of MLflow that the environment of the interpreter `python` has, or ""."""
+def mlflow_version(environment: dict[str, Any]) -> str:
+    """The version of MLflow in what a run got for its environment, or "": by its lock, else by looking."""
+    lock = environment.get("lock")
+    if lock:
+        conda = [package["version"] for package in lock["conda"] if package["name"] in ("mlflow", "mlflow-skinny")]
+        return max(conda + _MLFLOW_PIN.findall(lock["requirements"]), default="")
+    if environment.get("image"):
+        return ""
+    python = str(environment["python"])
     if python == sys.executable:
         return server.our_version()
     prefix = Path(python).parent.parent

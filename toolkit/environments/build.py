@@ -1,8 +1,8 @@
 """Building environments: `ensure` in a process, and the process that the agent starts.
 
-    python -m toolkit.environments.build --spec SPEC.json --key KEY --log LOGFILE [--gpu]
+    python -m toolkit.environments.build --request REQUEST.json --log LOGFILE
 
-Exit code 0: the environment of KEY is in the store. 1: it is not, and the log's last lines and the error file say why.
+Exit code 0: the environment is there. 1: it is not, and the log's last lines and the error file say why.
 143: stopped by SIGTERM. Killed at any time, nothing half-made is ever taken for an environment.
 """
 
@@ -16,15 +16,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from toolkit.environments import file_lock, offered, prefix
+from toolkit.environments import bases, file_lock, images, offered, prefix
+from toolkit.environments.bases import Base
+from toolkit.environments.images import Image
 from toolkit.environments.lock import Lock
 from toolkit.environments.pip_config import without_credentials
-from toolkit.environments.process import clean
-from toolkit.environments.spec import EnvironmentSpec
+from toolkit.environments.process import Log, clean
+from toolkit.environments.request import Request
 from toolkit.environments.store import Prefix, Store, find, store
 from toolkit.errors import EnvironmentBuildError, ToolkitError, storage_errors
 from toolkit.inscript.files import read_json, write_json
@@ -36,87 +39,149 @@ class _Stopped(BaseException):
     """SIGTERM came."""
 
 
-def ensure(
-    spec: EnvironmentSpec, gpu: bool = False, log: Callable[[str], None] | TextIO | None = None, key: str = ""
-) -> Prefix:
-    """The environment of a specification: the one in the store, or a new one.
+def ensure(request: Request, log: Callable[[str], None] | TextIO | None = None) -> Prefix | Image:
+    """The environment that is asked for: the one that is there, or a new one.
 
     Args:
-        gpu: whether it is for a machine with a GPU.
         log: takes the lines of the build log: a function or a text file; None for standard error.
-        key: the specification's key where the caller has computed it already.
 
     Raises:
         EnvironmentSpecificationError: the specification cannot work as it was written.
         EnvironmentBuildError: solving or installing failed; with the tools' own words.
+        ContainerEngineError: the container engine cannot be reached, or refused.
         StorageError: the disk is full.
     """
     tell = _lines(log if log is not None else sys.stderr)
-    key = key or spec.key(gpu)
-    present = find(key)
+    present = _find(request)
     if present is not None:
-        tell(f"the environment is there already: {present.root}")
+        tell(f"the environment is there already: {present}")
         return present
     place = store()
     with storage_errors("cannot write the environment", place.root):
         place.make_folders()
-        waiting = f"another process is building this environment ({key[:12]}): waiting for it"
-        with file_lock.exclusive(place.building / f"{key}.lock", waiting, tell):
-            present = find(key)
+        waiting = f"another process is building this environment ({request.key[:12]}): waiting for it"
+        with file_lock.exclusive(place.building / f"{request.key}.lock", waiting, tell):
+            present = _find(request)
             if present is not None:
-                tell(f"the environment is there now: {present.root}")
+                tell(f"the environment is there now: {present}")
                 return present
-            prefix.remove_leftovers(place, key, tell)
-            return _build(spec, gpu, key, tell, place)
+            prefix.remove_leftovers(place, request.key, tell)
+            return _build(request, tell, place)
 
 
-def _build(spec: EnvironmentSpec, gpu: bool, key: str, tell: Callable[[str], None], place: Store) -> Prefix:
-    tell(f"building environment {key[:12]} for a machine {'with' if gpu else 'without'} a GPU")
-    for title, entries in (("conda", spec.conda), ("pip", spec.pip), ("constraints", spec.constraints)):
-        if entries:
-            tell(f"{title}: {', '.join(entries)}")
-    built = _from_kept_lock(key, tell, place)
-    if built is not None:
-        return built
+def _find(request: Request) -> Prefix | Image | None:
+    return find(request.key) if request.image is None else images.find(request)
+
+
+def _build(request: Request, tell: Log, place: Store) -> Prefix | Image:
+    what = "prefix" if request.image is None else "image"
+    tell(f"building {what} {request.key[:12]} for a machine {'with' if request.gpu else 'without'} a GPU")
+    spec = request.specification
+    if request.lock is None and spec is not None:
+        for title, entries in (("conda", spec.conda), ("pip", spec.pip), ("constraints", spec.constraints)):
+            if entries:
+                tell(f"{title}: {', '.join(entries)}")
     started = time.monotonic()
-    lock = _solve(spec, gpu, key, tell, place)
+    base = bases.ensure(request.engine, request.image, tell, place) if request.image else None
+    if base is not None and spec is None and request.lock is None:
+        return _base_as_it_is(request, base, tell)
+    seconds = {"base": round(time.monotonic() - started, 2)} if base else {}
+    pulled = _pulled(request, tell, place) if base else None
+    if pulled is not None:
+        return pulled
+    kept = None if request.lock else _kept_lock(request, place)
+    if kept is not None:
+        tell(f"taking the lock that this specification came to before: {kept.hash}")
+        try:
+            return _make(request, kept, base, seconds, tell, place)
+        except EnvironmentBuildError as error:
+            tell(f"{error}\nsolving anew, since what that lock names cannot be installed any more")
+    started = time.monotonic()
+    lock = request.lock or solve_request(request, base, tell, place)
     solved = time.monotonic() - started
-    tell(f"solved in {solved:.1f} s: lock {lock.hash}")
+    source = "taking the lock that was given" if request.lock else f"solved in {solved:.1f} s"
+    tell(f"{source}: lock {lock.hash}")
+    return _make(request, lock, base, {**seconds, "solve": round(solved, 2)}, tell, place)
+
+
+def _pulled(request: Request, tell: Log, place: Store) -> Image | None:
+    """The image of a request from its registry, where it has one and this has it."""
+    from toolkit.environments import image_registry
+
+    if not image_registry.reference(request):
+        return None
+    started = time.monotonic()
+    found = image_registry.pull(request, tell)
+    if found is None:
+        return None
+    image, lock = found
+    image = replace(image, seconds={"pull": round(time.monotonic() - started, 2)})
+    _keep(request, image, lock, place)
+    tell(f"environment ready: {image}, pulled from {image_registry.reference(request)}")
+    return image
+
+
+def _make(
+    request: Request, lock: Lock, base: Base | None, seconds: dict[str, float], tell: Log, place: Store
+) -> Prefix | Image:  # fmt: skip
+    """The prefix or the image of a lock, found by the request's key from now on."""
+    made: Prefix | Image
+    if base is None:
+        made, notices = prefix.build(lock, tell, place, seconds)
+    else:
+        from toolkit.environments import assemble
+
+        made, notices = assemble.build(assemble.plan(lock, base, place), request, seconds, tell, place)
+    for notice in notices:
+        tell(notice)
+    lock = replace(lock, notices=tuple(dict.fromkeys((*lock.notices, *notices))))
+    _keep(request, made, lock, place)
+    tell(f"environment ready: {made}")
+    if isinstance(made, Image):
+        from toolkit.environments import image_registry
+
+        if image_registry.reference(request):
+            image_registry.push(request, made, tell)
+    return made
+
+
+def _keep(request: Request, made: Prefix | Image, lock: Lock, place: Store) -> None:
+    """Let what was made be found by the request's key."""
+    spec = offered.drop(request.specification)[0].to_dict() if request.specification else None
     write_json(str(place.lock(lock.hash)), _public(lock.to_dict()))
-    built = prefix.build(lock, tell, place, solved)
-    record = {"lock_hash": lock.hash, "spec": offered.drop(spec)[0].to_dict(), "gpu": gpu}
-    write_json(str(place.spec(key)), _public(record))
-    tell(f"environment ready: {built.root}")
-    return built
+    write_json(str(place.spec(request.key)), _public({"lock_hash": lock.hash, "spec": spec, "gpu": request.gpu}))
+    if isinstance(made, Image):
+        images.keep(request, made)
 
 
-def _solve(spec: EnvironmentSpec, gpu: bool, key: str, tell: Callable[[str], None], place: Store) -> Lock:
+def _base_as_it_is(request: Request, base: Base, tell: Log) -> Image:
+    image = Image(base.id, base.python)
+    images.keep(request, image)
+    tell(f"environment ready: the image {base.reference} as it is, {base.id}")
+    return image
+
+
+def solve_request(request: Request, base: Base | None, tell: Log, place: Store) -> Lock:
+    """The lock of a request's specification.
+
+    Args:
+        base: the base of the image that it is for; None for a prefix.
+    """
     from toolkit.environments.solve import solve
 
-    scratch = place.building / f"{key}-solve"
-    scratch.mkdir()
+    if request.specification is None:
+        raise EnvironmentBuildError(f"the request {request.key[:12]} has neither a specification nor a lock")
+    scratch = place.building / f"{request.key}-solve"
+    scratch.mkdir(exist_ok=True)
     try:
-        return solve(spec, gpu, tell, place, scratch)
+        return solve(request.specification, request.gpu, tell, place, scratch, base)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _from_kept_lock(key: str, tell: Callable[[str], None], place: Store) -> Prefix | None:
-    """The prefix anew from the lock of an earlier solve; None where there is none, or it cannot be had any more."""
-    lock = _kept_lock(key, place)
-    if lock is None:
-        return None
-    tell(f"taking the lock that this specification came to before: {lock.hash}")
-    try:
-        return prefix.build(lock, tell, place)
-    except EnvironmentBuildError as error:
-        tell(f"{error}\nsolving anew, since what that lock names cannot be installed any more")
-        return None
-
-
-def _kept_lock(key: str, place: Store) -> Lock | None:
-    """The lock of a specification whose prefix was removed; None where its interpreter is gone as well."""
-    record = read_json(str(place.spec(key)))
+def _kept_lock(request: Request, place: Store) -> Lock | None:
+    """The lock of an earlier solve; None where its interpreter is gone."""
+    record = read_json(str(place.spec(request.key)))
     if not isinstance(record, dict):
         return None
     document = read_json(str(place.lock(str(record["lock_hash"]))))
@@ -125,7 +190,8 @@ def _kept_lock(key: str, place: Store) -> Lock | None:
     lock = Lock.from_dict(document)
     if lock.hash != record["lock_hash"]:  # there were credentials in it, which are not kept
         return None
-    return lock if lock.conda or os.access(lock.python.path, os.X_OK) else None
+    runs_here = request.image is None and not lock.conda
+    return lock if not runs_here or os.access(lock.python.path, os.X_OK) else None
 
 
 def _public(document: dict[str, Any]) -> dict[str, Any]:
@@ -151,19 +217,17 @@ def _lines(log: Callable[[str], None] | TextIO) -> Callable[[str], None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build one environment for the agent; the exit code is described at the top of this module."""
     parser = argparse.ArgumentParser(prog="python -m toolkit.environments.build", description="Build an environment.")
-    parser.add_argument("--spec", required=True, type=Path, help="the specification, as EnvironmentSpec.to_dict has it")
-    parser.add_argument("--key", required=True, help="the specification's key")
+    parser.add_argument("--request", required=True, type=Path, help="what to build, as Request.to_dict has it")
     parser.add_argument("--log", required=True, type=Path, help="the file that the build log is appended to")
-    parser.add_argument("--gpu", action="store_true", help="the environment is for a machine with a GPU")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     with options.log.open("a", encoding="utf-8", errors="replace") as log:
         tell = _lines(log)
-        failure = store().error(options.key)
+        document = json.loads(options.request.read_text(encoding="utf-8"))
+        failure = store().error(document["key"])
         try:
             failure.unlink(missing_ok=True)
-            spec = EnvironmentSpec.from_dict(json.loads(options.spec.read_text(encoding="utf-8")))
-            ensure(spec, options.gpu, tell, options.key)
+            ensure(Request.from_dict(document), tell)
         except _Stopped:
             return _failed(failure, "the build was stopped by SIGTERM", tell, _STOPPED)
         except ToolkitError as error:

@@ -14,6 +14,7 @@ from toolkit.environments.requirements_file import local_path
 from toolkit.environments.store import Store
 from toolkit.environments.uv import raise_if_storage
 from toolkit.errors import EnvironmentBuildError
+from toolkit.inscript.files import read_json
 
 if TYPE_CHECKING:
     from rattler import RepoDataRecord
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 20
 
 
-def link(packages: tuple[CondaPackage, ...], stage: Path, final: Path, log: Log, store: Store) -> None:
+def link(
+    packages: tuple[CondaPackage, ...], stage: Path, final: Path, log: Log, store: Store, subdir: str = ""
+) -> None:  # fmt: skip
     """Link conda packages into `stage`, with `final` as the path that they know themselves under.
+
+    Args:
+        subdir: the platform they are for, as channels have it; "" for this machine's.
 
     Raises:
         EnvironmentBuildError: a package cannot be fetched, or is not what the lock says.
@@ -40,19 +46,61 @@ def link(packages: tuple[CondaPackage, ...], stage: Path, final: Path, log: Log,
     async def run() -> None:
         await install(
             records, target_prefix=stage, alternative_target_prefix=final, cache_dir=store.conda_packages,
-            platform=Subdir.current(), execute_link_scripts=False, show_progress=False,
+            platform=Subdir(subdir) if subdir else Subdir.current(), execute_link_scripts=False, show_progress=False,
         )  # fmt: skip
 
+    check_names(packages, store)
     try:
         asyncio.run(run())
     except Exception as error:  # rattler's errors have no common base
+        check_names(packages, store)
         raise_if_storage(str(error), stage)
         raise EnvironmentBuildError(
             f"the conda packages cannot be installed:\n{without_credentials(str(error))}\n"
             "If a download broke off, submit again: what is there already is not fetched twice."
         ) from error
-    for script in sorted(stage.glob("bin/.*-post-link.sh")):
-        log(f"not run: {script.name}; link scripts of packages could do anything on this machine")
+    check_names(packages, store)
+
+
+def check_names(packages: tuple[CondaPackage, ...], store: Store) -> None:
+    """Look for files outside of the prefix in the packages that are unpacked.
+
+    Raises:
+        EnvironmentBuildError: there are some.
+    """
+    for package in packages:
+        unpacked = store.conda_packages / package.file_name.removesuffix(".conda").removesuffix(".tar.bz2")
+        document = read_json(str(unpacked / "info" / "paths.json"), {})
+        for entry in document.get("paths", ()):
+            checked_name(str(entry["_path"]), f"{package.name} {package.version}")
+
+
+def checked_name(name: str, package: str) -> str:
+    """A path that a package has for a file, if it stays inside the prefix.
+
+    Raises:
+        EnvironmentBuildError: it is absolute, or leads out of the prefix.
+    """
+    if name.startswith("/") or "\0" in name or ".." in name.split("/"):
+        raise EnvironmentBuildError(
+            f"the package {package} has a file named {name!r}, which lies outside of the environment: it is damaged or "
+            "malicious and was not used. Take another version of it, or another channel or index."
+        )
+    return name
+
+
+def link_scripts(stage: Path) -> list[str]:
+    """Notices of the link scripts in a prefix, which were not run."""
+    found = sorted([*stage.glob("bin/.*-post-link.sh"), *stage.glob("bin/.*-pre-link.sh")])
+    return [notice_of(f"bin/{script.name}", script.name[1:].rpartition("-")[0].rpartition("-")[0]) for script in found]
+
+
+def notice_of(script: str, package: str) -> str:
+    """What the user should know of a package's link script."""
+    return (
+        f"not run: {script} of the conda package {package}, since a link script could do anything on this machine; if "
+        "the package does not work without it, run what it does in environment.docker.base_dockerfile or in your script"
+    )
 
 
 def verify(package: CondaPackage) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.environments import channels, conda_requirement, substitutes
 from toolkit.environments.lock import CondaPackage
 from toolkit.environments.pip_config import without_credentials
+from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.store import Store
@@ -23,8 +24,13 @@ _DEFAULT_CUDA = "12.4"
 _PYTHON_DEPENDENCY = re.compile(r"python(\s|$|[<>=!])")
 
 
-def solve(spec: EnvironmentSpec, gpu: bool, log: Log, store: Store) -> tuple[CondaPackage, ...]:
+def solve(
+    spec: EnvironmentSpec, gpu: bool, log: Log, store: Store, platform: Platform | None = None
+) -> tuple[CondaPackage, ...]:  # fmt: skip
     """The conda packages of a specification, by name; Python is always one of them.
+
+    Args:
+        platform: where the packages will run; None for this machine.
 
     Raises:
         EnvironmentBuildError: with the solver's own words.
@@ -34,18 +40,20 @@ def solve(spec: EnvironmentSpec, gpu: bool, log: Log, store: Store) -> tuple[Con
 
     names = {conda_requirement.parse(entry).name for entry in spec.conda}
     entries = [*spec.conda, *([] if "python" in names else ["python"])]
-    virtual = _virtual_packages(gpu, log)
+    virtual = _virtual_packages(gpu, log, platform)
     log("solving for " + ", ".join(f"{v.name.normalized}={v.version}" for v in virtual))
     loose = spec.channel_priority == "disabled"
     try:
-        records = _solve(spec, entries, virtual, ChannelPriority.Disabled if loose else ChannelPriority.Strict, store)
+        records = _solve(
+            spec, entries, virtual, ChannelPriority.Disabled if loose else ChannelPriority.Strict, store, platform
+        )
     except Exception as error:  # rattler's errors have no common base
         raise_if_storage(str(error), store.root)
         if loose or spec.channel_priority == "strict" or len(channels.names(spec.channels)) == 1:
             raise _refusal(error) from error
         log("no solution with each package from its first channel only: trying all channels for all packages")
         try:
-            records = _solve(spec, entries, virtual, ChannelPriority.Disabled, store)
+            records = _solve(spec, entries, virtual, ChannelPriority.Disabled, store, platform)
         except Exception as second:
             raise _refusal(second) from second
     return tuple(sorted((_package(record) for record in records), key=lambda package: package.name))
@@ -63,7 +71,12 @@ def python_packages(packages: tuple[CondaPackage, ...]) -> tuple[tuple[str, str]
 
 
 def _solve(
-    spec: EnvironmentSpec, entries: list[str], virtual: list[GenericVirtualPackage], priority: Any, store: Store
+    spec: EnvironmentSpec,
+    entries: list[str],
+    virtual: list[GenericVirtualPackage],
+    priority: Any,
+    store: Store,
+    platform: Platform | None,
 ) -> list[RepoDataRecord]:
     from rattler import Channel, Gateway, SourceConfig, Subdir, solve
 
@@ -74,25 +87,40 @@ def _solve(
     async def run() -> list[RepoDataRecord]:
         return list(await solve(
             sources=[Channel(name) for name in channels.names(spec.channels)], specs=entries, gateway=gateway,
-            platforms=[Subdir.current(), "noarch"], virtual_packages=virtual, channel_priority=priority,
+            platforms=[Subdir(platform.subdir) if platform else Subdir.current(), "noarch"],
+            virtual_packages=virtual, channel_priority=priority,
         ))  # fmt: skip
 
     return asyncio.run(run())
 
 
-def _virtual_packages(gpu: bool, log: Log) -> list[GenericVirtualPackage]:
-    """What conda packages may count on here: libc, kernel, processor, and CUDA only for GPU environments."""
-    from rattler import GenericVirtualPackage, PackageName, Version, VirtualPackage
+def _virtual_packages(gpu: bool, log: Log, platform: Platform | None) -> list[GenericVirtualPackage]:
+    """What conda packages may count on: libc, kernel, processor, and CUDA only for GPU environments.
+
+    In a container kernel and processor are this machine's, and libc is the base image's.
+    """
+    from rattler import VirtualPackage
 
     found = [package.into_generic() for package in VirtualPackage.detect()]
+    if platform:
+        found = [one for one in found if one.name.normalized != "__glibc"]
+        found.append(_virtual("__glibc", platform.libc))
     has_cuda = any(package.name.normalized == "__cuda" for package in found)
     if not gpu:
         return [package for package in found if package.name.normalized != "__cuda"]
     if not has_cuda:
         version = os.environ.get("CONDA_OVERRIDE_CUDA") or _DEFAULT_CUDA
         log(f"no GPU driver on this machine: solving for CUDA {version} (CONDA_OVERRIDE_CUDA sets another)")
-        found.append(GenericVirtualPackage(PackageName("__cuda"), Version(version), "0"))
+        found.append(_virtual("__cuda", version))
     return found
+
+
+def _virtual(name: str, version: str) -> GenericVirtualPackage:
+    import rattler
+    from rattler import GenericVirtualPackage, PackageName, Version
+
+    build_string = getattr(rattler, "BuildString", str)  # plain text until py-rattler 0.27 or so
+    return GenericVirtualPackage(PackageName(name), Version(version), build_string("0"))
 
 
 def _refusal(error: Exception) -> EnvironmentBuildError:

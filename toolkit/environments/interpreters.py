@@ -62,13 +62,13 @@ def find(pin: CondaRequirement | None, log: Log, folder: Path) -> Interpreter:
     if pin is None or not pin.version:
         log(f"no version of Python is asked for: taking the toolkit's own, {own.version}")
         return own
-    if _satisfies(own.version, pin):
+    if satisfies(own.version, pin):
         return own
     found = installed(log, folder)
     for candidate in sorted(found, key=_preference, reverse=True):
-        if _satisfies(candidate.version, pin):
+        if satisfies(candidate.version, pin):
             real = _real(candidate)
-            if real is not None and _satisfies(real.version, pin):
+            if real is not None and satisfies(real.version, pin):
                 return real
     downloaded, refusal = _download(pin, log, folder)
     if downloaded is not None:
@@ -117,7 +117,8 @@ def _own_path() -> str:
     return str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _satisfies(version: str, pin: CondaRequirement) -> bool:
+def satisfies(version: str, pin: CondaRequirement) -> bool:
+    """Whether a version of Python is one that the pin allows."""
     return any(SpecifierSet(one).contains(version, prereleases=True) for one in pin.pip_versions)
 
 
@@ -155,7 +156,7 @@ def _download(pin: CondaRequirement, log: Log, folder: Path) -> tuple[Interprete
     if outcome.code != 0:
         return None, f"uv could not download one: {_first_line(outcome.messages)}"
     for candidate in installed(log, folder):
-        if _satisfies(candidate.version, pin):
+        if satisfies(candidate.version, pin):
             real = _real(candidate)
             if real is not None:
                 return Interpreter(real.path, real.version, "downloaded by uv"), ""

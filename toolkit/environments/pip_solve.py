@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from toolkit.environments import requirements_file, torch_variant, uv
 from toolkit.environments.lock import Torch
+from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log, Outcome
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
@@ -30,6 +31,7 @@ class PipProblem:
         python: an interpreter for uv to work with.
         python_version: the version to solve for.
         provided: names and versions that the conda part brings already.
+        platform: where the packages will run; None for this machine.
     """
 
     lines: tuple[str, ...]
@@ -37,6 +39,7 @@ class PipProblem:
     python: str
     python_version: str
     provided: tuple[tuple[str, str], ...] = ()
+    platform: Platform | None = None
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -103,6 +106,8 @@ class Solver:
         lines = [*self.problem.constraints, *(f"{name}=={v}" for name, v in self._provided), *constraints]
         words = ["-", "--generate-hashes", "--no-header", "--no-annotate",
                  "--python", self.problem.python, "--python-version", self.problem.python_version]  # fmt: skip
+        if self.problem.platform:
+            words += ["--python-platform", self.problem.platform.for_uv]
         if lines:
             constraint_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
             words += ["--constraints", str(constraint_file)]

@@ -17,8 +17,13 @@ from toolkit.inscript.files import write_json
 _LARGEST_SCRIPT = 1_000_000
 
 
-def build(lock: Lock, log: Log, store: Store, solve_seconds: float = 0.0) -> Prefix:
-    """The prefix of a lock: the one that is there, or a new one.
+def build(
+    lock: Lock, log: Log, store: Store, seconds_before: dict[str, float]
+) -> tuple[Prefix, tuple[str, ...]]:  # fmt: skip
+    """The prefix of a lock: the one that is there, or a new one; also the notices of its packages.
+
+    Args:
+        seconds_before: how long the phases before this one took.
 
     Raises:
         EnvironmentBuildError: a package cannot be fetched, verified or installed.
@@ -30,11 +35,12 @@ def build(lock: Lock, log: Log, store: Store, solve_seconds: float = 0.0) -> Pre
         present = prefix_of(lock.hash)
         if present is not None:
             log(f"the prefix {final} is there already")
-            return present
+            return present, ()
         stage = store.building / f"{lock.hash}-{os.getpid()}"
         _remove(stage)
         try:
-            seconds = {"solve": round(solve_seconds, 2), **_fill(lock, stage, final, log, store)}
+            seconds = {"solve": 0.0, **seconds_before, **_fill(lock, stage, final, log, store)}
+            notices = tuple(conda_link.link_scripts(stage))
             kind = "conda" if lock.conda else "venv"
             write_json(str(stage / MARKER), {"kind": kind, "seconds": seconds, "lock": lock.hash, "built": time.time()})
             _put_in_place(stage, final, store)
@@ -45,7 +51,7 @@ def build(lock: Lock, log: Log, store: Store, solve_seconds: float = 0.0) -> Pre
         raise EnvironmentBuildError(f"the new prefix {final} has no working bin/python; please report this build's log")
     bytecode.compile_later(built)
     log("seconds: " + ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items()))
-    return built
+    return built, notices
 
 
 def remove_leftovers(store: Store, key: str, log: Log) -> None:

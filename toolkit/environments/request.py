@@ -13,6 +13,19 @@ DEFAULT_BASE_IMAGE = "debian:bookworm-slim"
 
 
 @dataclass(frozen=True)
+class ImageDefaults:
+    """What a compute target that runs images says of them.
+
+    Args:
+        base_image: the base of an environment that names none.
+        image_registry: see `ImageRequest`.
+    """
+
+    base_image: str = DEFAULT_BASE_IMAGE
+    image_registry: str = ""
+
+
+@dataclass(frozen=True)
 class ImageRequest:
     """What is asked of an image beyond its packages.
 

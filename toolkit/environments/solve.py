@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.environments import channels, conda_requirement, conda_solve, interpreters, offered, pip_solve, substitutes
+from toolkit.environments.bases import Base
 from toolkit.environments.interpreters import Interpreter
 from toolkit.environments.lock import CondaPackage, Lock, Python
 from toolkit.environments.pip_solve import PipProblem, PipSolution
+from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.specification_file import validate
@@ -20,11 +22,12 @@ from toolkit.errors import EnvironmentBuildError
 _NEEDS_NO_CHANNEL = {"python", "pip", "setuptools", "wheel"}
 
 
-def solve(spec: EnvironmentSpec, gpu: bool, log: Log, store: Store, scratch: Path) -> Lock:
+def solve(spec: EnvironmentSpec, gpu: bool, log: Log, store: Store, scratch: Path, base: Base | None = None) -> Lock:
     """Solve a specification; every choice is told to the log before it is acted on.
 
     Args:
         scratch: a folder for temporary files.
+        base: the base of the image that it is for; None for a prefix on this machine.
 
     Raises:
         EnvironmentSpecificationError: the specification cannot work as it was written.
@@ -41,11 +44,12 @@ def solve(spec: EnvironmentSpec, gpu: bool, log: Log, store: Store, scratch: Pat
 
     for notice in notices:
         tell(notice)
-    interpreter = _interpreter(spec, log, tell, store)
+    platform = base.platform if base else None
+    interpreter = _of_base(spec, base, log, tell) if base else _interpreter(spec, log, tell, store)
     if interpreter is None:
-        lock = _with_channels(spec, gpu, log, store, scratch)
+        lock = _with_channels(spec, gpu, log, store, scratch, platform)
     else:
-        lock = _with_uv(spec, interpreter, gpu, log, tell, scratch)
+        lock = _with_uv(spec, interpreter, gpu, log, tell, scratch, platform)
     return replace(lock, notices=tuple(told))
 
 
@@ -73,6 +77,29 @@ def _interpreter(spec: EnvironmentSpec, log: Log, tell: Log, store: Store) -> In
     return interpreters.find(pin, log, store.building)
 
 
+def _of_base(spec: EnvironmentSpec, base: Base, log: Log, tell: Log) -> Interpreter | None:
+    """The base image's own Python for packages from PyPI, or None where the channels bring all."""
+    if spec.package_source == "pypi":
+        log("source: PyPI with the base image's Python, as package_source says")
+        why = "package_source is 'pypi'"
+    elif _answering(spec, log):
+        log(f"source: the conda channels {', '.join(channels.names(spec.channels))}")
+        return None
+    else:
+        tell("no conda channel answers: taking the packages from PyPI, with the base image's Python")
+        why = "no conda channel answers"
+    pin = next((one for one in map(conda_requirement.parse, spec.conda) if one.name == "python"), None)
+    if base.python and (pin is None or not pin.version or interpreters.satisfies(base.python_version, pin)):
+        return Interpreter(base.python, base.python_version, f"of the base image {base.reference}")
+    has = f"has Python {base.python_version}" if base.python else "has no Python"
+    wanted = f" that satisfies '{pin.text}'" if pin and pin.version else ""
+    raise EnvironmentBuildError(
+        f"the image would need a Python{wanted}, and has none: {why}, and the base image {base.reference} {has}. Take "
+        "Python from a conda channel that can be reached ('channels' of the specification; a folder with file:// will "
+        "do), or set environment.docker.base_image to an image with such a Python"
+    )
+
+
 def _answering(spec: EnvironmentSpec, log: Log) -> bool:
     """Whether the channels answer. Some that do and some that do not would make another environment than was asked.
 
@@ -91,39 +118,51 @@ def _answering(spec: EnvironmentSpec, log: Log) -> bool:
     return not failed
 
 
-def _with_uv(spec: EnvironmentSpec, interpreter: Interpreter, gpu: bool, log: Log, tell: Log, scratch: Path) -> Lock:
-    """A venv: an interpreter of this machine, everything from PyPI."""
+def _with_uv(
+    spec: EnvironmentSpec, interpreter: Interpreter, gpu: bool, log: Log, tell: Log, scratch: Path,
+    platform: Platform | None,
+) -> Lock:  # fmt: skip
+    """A venv: an interpreter of this machine or of a base image, everything from PyPI."""
     log(f"interpreter: Python {interpreter.version}, {interpreter.path} ({interpreter.source})")
     substitution = substitutes.substitute(spec.conda)
     for notice in substitution.notices:
         tell(notice)
     lines = (*substitution.pip, *spec.pip)
-    problem = PipProblem(lines, spec.constraints, interpreter.path, interpreter.version)
+    runs = sys.executable if platform else interpreter.path
+    problem = PipProblem(lines, spec.constraints, runs, interpreter.version, platform=platform)
     solution = pip_solve.solve(problem, gpu, log, scratch)
     python = Python(interpreter.version, interpreter.path, interpreter.source)
-    return _lock(python, (), solution, substitution.pairs)
+    return _lock(python, (), solution, substitution.pairs, platform)
 
 
-def _with_channels(spec: EnvironmentSpec, gpu: bool, log: Log, store: Store, scratch: Path) -> Lock:
+def _with_channels(
+    spec: EnvironmentSpec, gpu: bool, log: Log, store: Store, scratch: Path, platform: Platform | None
+) -> Lock:  # fmt: skip
     """A conda prefix: Python and the conda part from the channels, the pip part on top of them."""
-    packages = conda_solve.solve(spec, gpu, log, store)
+    packages = conda_solve.solve(spec, gpu, log, store, platform)
     megabytes = sum(package.size for package in packages) / 1e6
     log(f"conda: {len(packages)} packages, {megabytes:.1f} MB")
     for package in packages:
         log(f"  {package.name} {package.version} {package.build}")
     version = next(package.version for package in packages if package.name == "python")
     problem = PipProblem(
-        spec.pip, spec.constraints, sys.executable, version, provided=conda_solve.python_packages(packages)
+        spec.pip,
+        spec.constraints,
+        sys.executable,
+        version,
+        provided=conda_solve.python_packages(packages),
+        platform=platform,
     )
     solution = pip_solve.solve(problem, gpu, log, scratch)
-    return _lock(Python(version, "", "conda"), packages, solution, ())
+    return _lock(Python(version, "", "conda"), packages, solution, (), platform)
 
 
 def _lock(
-    python: Python, conda: tuple[CondaPackage, ...], solution: PipSolution, pairs: tuple[tuple[str, str], ...]
-) -> Lock:
+    python: Python, conda: tuple[CondaPackage, ...], solution: PipSolution, pairs: tuple[tuple[str, str], ...],
+    platform: Platform | None,
+) -> Lock:  # fmt: skip
     machine = os.uname()
     return Lock(
-        platform=f"{machine.sysname}-{machine.machine}", python=python, conda=conda,
+        platform=platform.name if platform else f"{machine.sysname}-{machine.machine}", python=python, conda=conda,
         requirements=solution.requirements, options=solution.options, substitutions=pairs, torch=solution.torch,
     )  # fmt: skip

@@ -26,7 +26,19 @@ def load_conda_specification(path: str | os.PathLike[str]) -> EnvironmentSpec:
         EnvironmentSpecificationError: with the file, the line, what is wrong there and what to write instead.
     """
     file = Path(path)
-    root = _compose(file, requirements_file.read_text(file, "conda specification"))
+    return parse_conda_specification(requirements_file.read_text(file, "conda specification"), file)
+
+
+def parse_conda_specification(text: str, file: Path) -> EnvironmentSpec:
+    """The environment of the text of a conda specification.
+
+    Args:
+        file: what messages name, and beside which the files that the text includes are looked for.
+
+    Raises:
+        EnvironmentSpecificationError: as `load_conda_specification`.
+    """
+    root = _compose(file, text)
     if not _is(root, "map"):
         _refuse(file, root, f"a conda specification is a mapping with 'dependencies', {_EXAMPLE}")
     reader = _Reader(file)
@@ -50,14 +62,18 @@ def load_conda_specification(path: str | os.PathLike[str]) -> EnvironmentSpec:
     )
 
 
-def load_pip_requirements(path: str | os.PathLike[str]) -> EnvironmentSpec:
+def load_pip_requirements(path: str | os.PathLike[str], pip_version: str | None = None) -> EnvironmentSpec:
     """The environment of a requirements file: its lines under pip, and the conda entry `pip` on any Python.
+
+    Args:
+        pip_version: of pip itself, as in "24.0"; None for any.
 
     Raises:
         EnvironmentSpecificationError: with the file, the line, what is wrong there and what to write instead.
     """
     requirements = requirements_file.read(Path(path))
-    return EnvironmentSpec(conda=("pip",), pip=requirements.lines, constraints=requirements.constraints)
+    pip = _conda_entry(f"pip={pip_version}" if pip_version else "pip", "pip_version")
+    return EnvironmentSpec(conda=(pip,), pip=requirements.lines, constraints=requirements.constraints)
 
 
 def validate(spec: EnvironmentSpec) -> None:

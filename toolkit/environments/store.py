@@ -3,9 +3,11 @@
 prefixes/<lock hash>/       whole environments; the last thing written into one is its marker
 specs/<key>.json            which lock a specification came to
 locks/<lock hash>.json      the locks, for images and for people
+images/<key>.json           which image of which engine a key came to
+bases/<image id>.json       what is known of a base image
 logs/<key>.txt              the build log; <key>.error.json where the last build failed
 building/                   prefixes that are being made, and the files that builds lock
-cache/                      conda packages and channel indexes
+cache/                      conda packages, channel indexes, and what packages contribute to images (fragments.py)
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ class Prefix:
     python: str
     lock_hash: str
     kind: str
+
+    def __str__(self) -> str:
+        return self.root
 
     @property
     def bin(self) -> str:
@@ -71,6 +76,16 @@ class Store:
     def channel_indexes(self) -> Path:
         return self.root / "cache" / "channels"
 
+    @property
+    def fragments(self) -> Path:
+        return self.root / "cache" / "fragments"
+
+    def image(self, key: str) -> Path:
+        return self.root / "images" / f"{key}.json"
+
+    def base(self, image_id: str) -> Path:
+        return self.root / "bases" / f"{image_id.removeprefix('sha256:')}.json"
+
     def prefix(self, lock_hash: str) -> Path:
         return self.prefixes / lock_hash
 
@@ -88,7 +103,8 @@ class Store:
 
     def make_folders(self) -> None:
         """Make the store's folders where they are missing, closed to other users."""
-        for folder in (self.prefixes, self.building, self.root / "specs", self.root / "locks", self.root / "logs"):
+        named = (self.root / name for name in ("specs", "locks", "logs", "images", "bases"))
+        for folder in (self.prefixes, self.building, self.fragments, *named):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 

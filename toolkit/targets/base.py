@@ -8,12 +8,31 @@ from enum import Enum
 from typing import Any, Protocol
 
 from toolkit.errors import ToolkitError
+from toolkit.gpus import Gpu
 from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 
 
 class LaunchError(ToolkitError):
     """The engine did not take the run; the message says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to be started, as the agent knows it.
+
+    Attributes:
+        definition: what was submitted.
+        environment: what the run got for its environment: `python`, and `image` where it runs in one.
+        variables: what MLflow's client in the script is told.
+        gpus: the GPUs that are leased to the run.
+    """
+
+    run: RunDirectory
+    definition: dict[str, Any]
+    environment: dict[str, Any]
+    variables: dict[str, str]
+    gpus: list[Gpu] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,7 @@ class Plan:
         environment: variables that are set for the script.
         path_prefixes: folders put in front of variables such as PATH, by name.
         snapshot: `{"store", "id"}` of the sources, or None.
+        container: what the engine is asked for, as docker's `containers.create` takes it; {} for a process.
         max_seconds: the longest the script may run; 0 for no limit.
         grace_seconds: between TERM and KILL.
         wake: the named pipe that wakes the agent.
@@ -35,6 +55,7 @@ class Plan:
     environment: dict[str, str]
     path_prefixes: dict[str, list[str]] = field(default_factory=dict)
     snapshot: dict[str, str] | None = None
+    container: dict[str, Any] = field(default_factory=dict)
     max_seconds: float = 0
     grace_seconds: float = 10
     wake: str = ""
@@ -82,9 +103,11 @@ class ComputeTarget(Protocol):
     name: str
     pool: str  # whose slots a run takes
     slots: int
+    gpus: int  # how many a run gets for itself
+    engine: str  # the address of the container engine that has the images of its runs; "" where they use prefixes
 
-    def prepare(self, run: RunDirectory, definition: dict[str, Any], python: str, extra: dict[str, str]) -> Plan:
-        """The exact plan for a run whose environment has the interpreter `python`. Pure: starts and writes nothing."""
+    def prepare(self, job: Job) -> Plan:
+        """The exact plan for a run. Pure: starts and writes nothing."""
         ...
 
     def launch(self, plan: Plan) -> Handle:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -16,52 +15,48 @@ from toolkit.configuration import WorkspaceConfiguration
 from toolkit.inscript import processes
 from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
-from toolkit.paths import WorkspacePaths, home
-from toolkit.targets.base import Handle, LaunchError, Phase, Plan
+from toolkit.paths import WorkspacePaths
+from toolkit.targets import launched, variables
+from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
 from toolkit.targets.mount import inscript_folder, launcher_command
 
 LAUNCH_SECONDS = 30.0  # a launcher that has not said it lives by then never will
-SILENT_SECONDS = 60.0  # without a heartbeat for so long, a run does not respond
 
 
 class LocalTarget:
-    """Runs scripts as processes of this machine; `slots` of them at once."""
+    """Runs scripts as processes of this machine; `slots` of them at once, each with `gpus` GPUs of its own."""
+
+    engine = ""
 
     def __init__(
         self, name: str, settings: dict[str, Any], configuration: WorkspaceConfiguration, paths: WorkspacePaths
     ) -> None:
         self.name = name
         self.pool = str(settings.get("shares", name))
-        self.slots = int(configuration.compute_targets[self.pool].get("slots", 1))
+        self.slots = configuration.slots(name)
+        self.gpus = int(settings.get("gpus", 0))
         self._grace = configuration.cancel_grace_seconds
         self._paths = paths
 
-    def prepare(self, run: RunDirectory, definition: dict[str, Any], python: str, extra: dict[str, str]) -> Plan:
+    def prepare(self, job: Job) -> Plan:
         """The plan of a run: its command with the environment's own interpreter and programs first on the path."""
-        environment = {
-            "PYTHONUNBUFFERED": "1",
-            "AZUREML_RUN_ID": run.id,
-            "AZUREML_ARM_PROJECT_NAME": str(definition["experiment"]),
-            "AZUREML_ARM_WORKSPACE_NAME": str(definition["workspace"]),
-            "AZUREML_OUTPUT_DIRECTORY": run.outputs,
-            "AZUREML_TARGET_TYPE": "local",
-            "TOOLKIT_DATA": str(home().data),
-            **definition["environment"]["variables"],
-            **definition["environment_variables"],
-            **extra,
-        }
+        python = str(job.environment["python"])
+        environment = variables.of_run(job, "local")
+        if job.gpus:
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.visible for gpu in job.gpus)
         prefixes = {"PYTHONPATH": [str(inscript_folder())]}
         folder = Path(python).parent
-        if python != definition["environment"].get("interpreter"):  # an interpreter of ours: its programs come first
+        if not job.environment["user_managed"]:  # an interpreter of ours: its programs come first
             prefixes["PATH"] = [str(folder)]
             environment["VIRTUAL_ENV"] = str(folder.parent)
         return Plan(
-            run=run,
-            command=_command(definition, python),
+            run=job.run,
+            command=variables.command(job, python),
             environment=environment,
             path_prefixes=prefixes,
-            snapshot={"store": str(self._paths.snapshots), "id": definition["snapshot"]["id"]},
-            max_seconds=float(definition["max_run_duration_seconds"] or 0),
+            snapshot={"store": str(self._paths.snapshots), "id": job.definition["snapshot"]["id"]},
+            max_seconds=float(job.definition["max_run_duration_seconds"] or 0),
             grace_seconds=self._grace,
             wake=str(self._paths.wake),
         )
@@ -82,7 +77,7 @@ class LocalTarget:
         while not os.path.exists(run.started):
             code = process.poll()
             if code and not os.path.exists(run.started):  # with code 0 another launcher has the run and will say so
-                raise LaunchError(f"the launcher ended with code {code}: {_tail(run.control_log)}")
+                raise LaunchError(f"the launcher ended with code {code}: {launched.last_words(run.control_log)}")
             if time.monotonic() > deadline:
                 process.kill()
                 raise LaunchError(f"the launcher did not start within {LAUNCH_SECONDS:.0f} s")
@@ -92,22 +87,17 @@ class LocalTarget:
 
     def poll(self, handles: Iterable[Handle]) -> dict[Handle, Phase]:
         _reap()
-        return {handle: _phase(handle.run) for handle in handles}
+        return {handle: launched.phase(handle.run) for handle in handles}
 
     def logs(self, handle: Handle, offset: int) -> bytes:
-        try:
-            with open(handle.run.driver_log, "rb") as file:
-                file.seek(offset)
-                return file.read()
-        except FileNotFoundError:
-            return b""
+        return launched.read_log(handle.run, offset)
 
     def cancel(self, handle: Handle, grace: float) -> None:
         run = handle.run
-        if grace > 0 and _lives(run):
+        if grace > 0 and launched.lives(run):
             _signal_launcher(run, signal.SIGCONT, signal.SIGTERM)  # the launcher ends the script and records it
             return
-        if _lives(run):
+        if launched.lives(run):
             _signal_launcher(run, signal.SIGKILL)
         script = read_json(run.script, {})
         processes.end_tree(run.root, int(script.get("pid", -1)), grace)
@@ -120,39 +110,6 @@ def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
 
 
-def _command(definition: dict[str, Any], python: str) -> list[str]:
-    if definition.get("command"):
-        return ["/bin/sh", "-c", " ".join(definition["command"])]
-    return [python, str(definition["script"]), *definition["arguments"]]
-
-
-def _phase(run: RunDirectory) -> Phase:
-    if os.path.exists(run.exit):
-        return Phase.ENDED
-    if not _lives(run):
-        return Phase.ENDED if os.path.exists(run.exit) else Phase.LOST
-    try:
-        beat = os.stat(run.heartbeat).st_mtime
-    except FileNotFoundError:
-        return Phase.RUNNING if os.path.exists(run.script) else Phase.WAITING
-    return Phase.SILENT if time.time() - beat > SILENT_SECONDS else Phase.RUNNING
-
-
-def _lives(run: RunDirectory) -> bool:
-    """Whether the run's launcher holds its lock: true however its pid is reused, false however it was ended."""
-    try:
-        descriptor = os.open(run.launcher_lock, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def _signal_launcher(run: RunDirectory, *numbers: int) -> None:
     pid = read_json(run.started, {}).get("pid")
     for number in numbers:
@@ -160,11 +117,3 @@ def _signal_launcher(run: RunDirectory, *numbers: int) -> None:
             os.kill(int(pid), number)
         except (OSError, TypeError):
             return
-
-
-def _tail(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return " ".join(file.read()[-500:].split())
-    except OSError:
-        return "it wrote nothing"

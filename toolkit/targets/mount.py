@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
+import py_compile
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,11 @@ from toolkit.paths import home
 
 # What a script sees as `toolkit` is left out: the launcher does not need it, and importing it takes its time.
 _LAUNCH = """\
-import sys
+import os, sys
+if len(sys.argv) > 3:
+    log = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
 package = type(sys)("toolkit")
 package.__path__ = [sys.argv[1] + "/toolkit"]
 sys.modules["toolkit"] = package
@@ -41,6 +47,8 @@ def inscript_folder() -> Path:
         for source in sources:
             shutil.copyfile(source, package / source.name)
         shutil.copyfile(SOURCE / "mounted.py", staging / "toolkit" / "__init__.py")
+        # Containers cannot write here. Unchecked, so that it holds wherever and whenever the sources are copied to.
+        compileall.compile_dir(staging, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         try:
             staging.rename(folder)
         except OSError:  # another process was first
@@ -50,6 +58,10 @@ def inscript_folder() -> Path:
     return folder
 
 
-def launcher_command(python: str, run_root: str) -> list[str]:
-    """The command that starts the launcher of a run with the interpreter `python`, whatever that has installed."""
-    return [python, "-I", "-S", "-c", _LAUNCH, str(inscript_folder()), run_root]
+def launcher_command(python: str, run_root: str, log: str = "") -> list[str]:
+    """The command that starts the launcher of a run with the interpreter `python`, whatever that has installed.
+
+    Args:
+        log: a file that takes what the launcher says, where nobody else keeps its output.
+    """
+    return [python, "-I", "-S", "-c", _LAUNCH, str(inscript_folder()), run_root, *([log] if log else [])]

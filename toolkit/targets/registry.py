@@ -3,55 +3,88 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from toolkit.configuration import WorkspaceConfiguration
 from toolkit.errors import ComputeTargetException
 from toolkit.paths import WorkspacePaths
 from toolkit.targets.base import ComputeTarget
-
-KINDS = {"local": "toolkit.targets.local:LocalTarget"}
-SETTINGS = {"local": {"type", "slots", "shares"}}
+from toolkit.targets.settings import COMMON, CONTAINER, Setting
 
 
-def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> None:
-    """Refuse a target that does not exist or has settings that cannot work, without loading its class.
+@dataclass(frozen=True)
+class Kind:
+    """A kind of compute target.
+
+    Args:
+        home: module and class, as in "toolkit.targets.local:LocalTarget".
+        settings: what the configuration may say of one.
+        runs_images: whether its runs are containers, whose environments are images.
+    """
+
+    home: str
+    settings: Mapping[str, Setting]
+    runs_images: bool = False
+
+
+KINDS = {
+    "docker": Kind("toolkit.targets.docker:DockerTarget", {**COMMON, **CONTAINER}, runs_images=True),
+    "local": Kind("toolkit.targets.local:LocalTarget", COMMON),
+}
+
+
+def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> Kind:
+    """The kind of a target. Refuses one that does not exist or has settings that cannot work, without loading it.
 
     Raises:
-        ComputeTargetException: which targets exist and how to add one.
+        ComputeTargetException: which targets exist and how to add one, or what is wrong with its settings.
     """
     targets = configuration.compute_targets
     if name not in targets:
+        kind = name if name in KINDS else "local"
         raise ComputeTargetException(
             f"ComputeTargetNotFound: Compute Target with name {name} not found in provided workspace. "
             f"It has: {', '.join(sorted(targets))}. To add one, put a line below compute_targets in {path}, as in\n"
-            f"  {name}: {{type: local, slots: 1}}"
+            f"  {name}: {{type: {kind}, {'gpus' if name == 'gpu' else 'slots'}: 1}}"
         )
-    kind = targets[name]["type"]
-    if not isinstance(kind, str) or kind not in KINDS:
+    settings = targets[name]
+    kind_name = settings["type"]
+    if not isinstance(kind_name, str) or kind_name not in KINDS:
         raise ComputeTargetException(
-            f"compute target '{name}' has the type '{kind}', which is not offered; "
+            f"compute target '{name}' has the type '{kind_name}', which is not offered; "
             f"the types are: {', '.join(sorted(KINDS))}. Mend it in {path}"
         )
-    unknown = sorted(map(str, targets[name].keys() - SETTINGS[kind]))
+    found = KINDS[kind_name]
+    unknown = sorted(map(str, settings.keys() - found.settings.keys()))
     if unknown:
         raise ComputeTargetException(
             f"compute target '{name}' has the unknown setting {', '.join(unknown)}; known are "
-            f"{', '.join(sorted(SETTINGS[kind]))}. Mend it in {path}"
+            f"{', '.join(sorted(found.settings))}. Mend it in {path}"
         )
-    shared = targets[name].get("shares")
+    for key, value in settings.items():
+        if not found.settings[key].accepts(value):
+            raise ComputeTargetException(
+                f"compute target '{name}' has {key} {value!r}; it must be {found.settings[key].says}. Mend it in {path}"
+            )
+    shared = settings.get("shares")
     if shared is not None and (shared not in targets or "shares" in targets[shared]):
         raise ComputeTargetException(
             f"compute target '{name}' shares the slots of '{shared}', which is not a target with slots of its own; "
             f"mend it in {path}"
         )
+    if shared is not None:
+        check(str(shared), configuration, path)
+    return found
 
 
 def create(name: str, configuration: WorkspaceConfiguration, paths: WorkspacePaths) -> ComputeTarget:
     """The compute target `name` of a workspace, ready to use."""
-    check(name, configuration, paths.configuration)
-    settings = configuration.compute_targets[name]
-    module, _, attribute = KINDS[settings["type"]].partition(":")
+    kind = check(name, configuration, paths.configuration)
+    settings: dict[str, Any] = configuration.compute_targets[name]
+    module, _, attribute = kind.home.partition(":")
     factory = getattr(importlib.import_module(module), attribute)
     target: ComputeTarget = factory(name, settings, configuration, paths)
     return target

@@ -1,0 +1,191 @@
+"""Environments that a team shares: two machines, and a real MLflow server between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+from toolkit import Environment, TrackingError, UserErrorException, Workspace
+from toolkit.agent import server, shared_environments
+from toolkit.agent.shared_environments import EXPERIMENT
+from toolkit.environments import definition
+
+Machine = Callable[[str], Workspace]
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A tracking server as a team has one: it serves the artifacts too."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts"), "--port", str(port), "--workers", "1"]
+    with (folder / "log.txt").open("wb") as log:
+        environ = {**os.environ, **server.mlflow_environment()}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True)
+        try:
+            wait_until(lambda: server.answers(f"http://127.0.0.1:{port}"), 120)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, 15)
+            process.wait()
+
+
+@pytest.fixture
+def machine(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """`machine(name)`: from now on the code runs on that machine; its workspace."""
+
+    def go_to(name: str) -> Workspace:
+        monkeypatch.setenv("TOOLKIT_HOME", str(tmp_path / name))
+        workspace = Workspace.create("team", exist_ok=True)
+        workspace.paths.configuration.write_text(f"tracking_uri: {uri}\n")
+        return workspace
+
+    return go_to
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name of the test's own: the server is shared."""
+    return request.node.name.replace("_", "-")[:60]
+
+
+def environment(name: str, folder: Path, *packages: str) -> Environment:
+    lines = "".join(f"    - {package}\n" for package in packages)
+    (folder / "env.yml").write_text(f"dependencies:\n  - python>=3.8\n  - pip\n  - pip:\n{lines}")
+    return Environment.from_conda_specification(name, folder / "env.yml")
+
+
+def unreachable(workspace: Workspace) -> None:
+    """Let the workspace's server be one that is down, and its copies those of the one that answered."""
+    shared = workspace.paths.environments / ".shared"
+    copies = next(shared.iterdir(), None) if shared.exists() else None
+    workspace.paths.configuration.write_text("tracking_uri: http://127.0.0.1:9\n")
+    if copies is not None:
+        import hashlib
+
+        copies.rename(shared / hashlib.sha256(b"http://127.0.0.1:9").hexdigest()[:12])
+
+
+def test_another_machine_gets_the_same_environment_with_the_same_lock(
+    machine: Machine, name: str, tmp_path: Path
+) -> None:
+    here = machine("here")
+    registered = environment(name, tmp_path, "iniconfig").register(here)
+    assert registered.version == "1" and len(registered.locks) == 1
+    there = machine("there")
+    found = Environment.get(there, name)
+    assert (found.version, definition.of(found)) == ("1", definition.of(registered))
+    assert found.locks[0].hash == registered.locks[0].hash
+    lock = found.resolve("auto")["lock"]
+    assert lock["requirements"] == registered.locks[0].lock.requirements and "iniconfig==" in lock["requirements"]
+    assert Environment.list(there)[name].version == there.environments[name].version == "1"
+
+    assert environment(name, tmp_path, "iniconfig").register(there).version == "1", "identical is identical everywhere"
+    assert environment(name, tmp_path, "iniconfig<3").register(there).version == "2"
+    machine("here")
+    assert Environment.get(here, name).version == "2"
+    assert Environment.get(here, name, "1").version == "1"
+    with pytest.raises(UserErrorException, match=rf"no environment '{name}' version 3 .* it has: .*{name}"):
+        Environment.get(here, name, "3")
+
+
+def test_a_version_without_packages_needs_no_lock(machine: Machine, name: str) -> None:
+    plain = Environment(name)
+    plain.environment_variables["A"] = "1"
+    assert plain.register(machine("here")).version == "1"
+    found = Environment.get(machine("there"), name)
+    assert (found.environment_variables, found.locks) == ({"A": "1"}, ())
+
+
+def test_many_that_register_at_once_get_numbers_of_their_own(uri: str, name: str) -> None:
+    """Six processes, three definitions: each definition has one version, whoever was first, and no number is shared."""
+    code = "import sys, json; from toolkit.agent import shared_environments as s; print(s.publish(*json.loads(sys.argv[1])))"
+    asked = [[uri, name, str(number % 3) * 64, {"number": number % 3}, []] for number in range(6)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, json.dumps(one)], stdout=subprocess.PIPE, text=True)
+        for one in asked
+    ]
+    versions = [process.communicate()[0].strip() for process in running]
+    assert versions[:3] == versions[3:] and sorted(versions[:3]) == ["1", "2", "3"]
+    assert shared_environments.versions(uri)[name] == ["1", "2", "3"]
+    for one, version in zip(asked, versions):
+        found = shared_environments.fetch(uri, name, version)
+        assert found is not None and found["definition"] == one[3]
+
+
+def test_one_that_ended_in_the_middle_is_not_seen_and_its_number_not_given_again(uri: str, name: str) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    assert shared_environments.publish(uri, name, "a" * 64, {}, []) == "1"
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    tags = {"name": name, "version": "2", "digest": "b" * 64}
+    client.create_run(experiment.experiment_id, tags={f"toolkit.environment.{k}": v for k, v in tags.items()})
+    assert shared_environments.versions(uri)[name] == ["1"]
+    assert shared_environments.fetch(uri, name, "2") is None
+    assert shared_environments.publish(uri, name, "b" * 64, {"b": 1}, []) == "3"
+    (found,) = client.search_runs([experiment.experiment_id], f"tags.`toolkit.environment.version` = '3' "
+                                  f"AND tags.`toolkit.environment.name` = '{name}'")  # fmt: skip
+    client.delete_run(found.info.run_id)
+    assert shared_environments.publish(uri, name, "b" * 64, {"b": 1}, []) == "4", "deleted by somebody, wanted again"
+    client.delete_experiment(experiment.experiment_id)
+    assert shared_environments.publish(uri, name, "c" * 64, {}, []) == "5"
+    assert [one.name for one in client.search_experiments()].count(EXPERIMENT) == 1
+    assert not [one.name for one in client.search_experiments() if "claims" in one.name], "claims are out of sight"
+
+
+def test_while_the_server_is_down_the_copies_serve(
+    machine: Machine, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = machine("here")
+    registered = environment(name, tmp_path, "iniconfig").register(here)
+    unreachable(here)
+    capsys.readouterr()
+    assert Environment.get(here, name, "1").version == "1"
+    assert capsys.readouterr().err == "", "a version that is here needs no server"
+    found = Environment.get(here, name)
+    assert (found.version, found.locks) == ("1", registered.locks)
+    said = capsys.readouterr().err
+    assert "Connection refused" in said and f"Taking version 1 of environment '{name}' from this machine" in said
+    assert Environment.list(here)[name].version == "1"
+    assert environment(name, tmp_path, "iniconfig").register(here).version == "1"
+
+
+def test_without_a_copy_it_is_an_error_but_a_submit_never_waits(machine: Machine, name: str, tmp_path: Path) -> None:
+    here = machine("here")
+    unreachable(here)
+    with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 .*There is no copy of environment"):
+        Environment.get(here, name)
+    made = environment(name, tmp_path, "iniconfig")
+    with pytest.raises(TrackingError, match="Is it up, and is tracking_uri in"):
+        made.register(here)
+    kept = environment(name, tmp_path, "iniconfig").register_locally(here)
+    assert kept.version is not None and kept.version.startswith("Autosave_")
+    assert environment(name, tmp_path, "iniconfig").register_locally(here).version == kept.version
+    assert Environment.get(here, name).version == kept.version
+    assert Environment.get(here, name, kept.version).python.specification == made.python.specification
+
+
+def test_what_a_submit_kept_is_no_version_of_the_team(machine: Machine, name: str, tmp_path: Path) -> None:
+    here = machine("here")
+    environment(name, tmp_path, "six").register_locally(here)
+    assert environment(name, tmp_path, "iniconfig").register(here).version == "1"
+    assert environment(name, tmp_path, "iniconfig").register_locally(here).version == "1"
+    assert Environment.get(here, name).version == "1"
+
+
+def test_credentials_of_a_server_are_not_said() -> None:
+    with pytest.raises(TrackingError) as caught:
+        shared_environments.versions("http://me:s3cret@127.0.0.1:9")
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,306 @@
+"""From a lock to an image in an engine: fragments of packages, layers of them, and what the engine lacks is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.environments import archive, compiler, fragments, interpreters, layers, loading
+from toolkit.environments.archive import Blob, Description
+from toolkit.environments.bases import Base
+from toolkit.environments.compiler import Compilation
+from toolkit.environments.fragments import IN_IMAGE, Entry, Fragment, Part
+from toolkit.environments.images import LOCK, PYTHON, Image
+from toolkit.environments.layers import Layer
+from toolkit.environments.lock import Lock
+from toolkit.environments.packages import Package, packages_of
+from toolkit.environments.pip_config import without_credentials
+from toolkit.environments.process import Log
+from toolkit.environments.request import Request
+from toolkit.environments.stage import Laid, Stage
+from toolkit.environments.store import Store
+from toolkit.errors import EnvironmentBuildError
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An image before anything is done for it: its packages, and the fragments that are there."""
+
+    lock: Lock
+    base: Base
+    packages: tuple[Package, ...]
+    there: dict[str, Fragment]
+
+    @property
+    def missing(self) -> list[Package]:
+        return [one for one in self.packages if one.key not in self.there]
+
+
+def plan(lock: Lock, base: Base, store: Store) -> Plan:
+    """What there is to do for an image; nothing is written.
+
+    Raises:
+        EnvironmentBuildError: the lock does not fit the base.
+    """
+    platform = base.platform
+    if lock.platform != platform.name:
+        raise EnvironmentBuildError(
+            f"the lock is for {lock.platform}, and the base image {base.reference} for {platform.name}: solve anew"
+        )
+    if not lock.conda:
+        _check_python(lock, base)
+    packages = tuple(packages_of(lock, platform.for_uv))
+    found = ((one.key, fragments.find(one.key, store)) for one in packages)
+    return Plan(lock, base, packages, {key: fragment for key, fragment in found if fragment is not None})
+
+
+def _check_python(lock: Lock, base: Base) -> None:
+    wanted, has = lock.python.version.split(".")[:2], base.python_version.split(".")[:2]
+    if wanted != has:
+        there = f"has Python {base.python_version}" if base.python else "has no Python"
+        raise EnvironmentBuildError(
+            f"the lock takes its packages from PyPI and needs a Python {'.'.join(wanted)} to run them, and the base "
+            f"image {base.reference} {there}: set environment.docker.base_image to an image with that Python, or take "
+            "Python from a conda channel with package_source='conda'"
+        )
+
+
+class Assembly:
+    """An image that is being made.
+
+    Args:
+        folder: a new folder for what is laid out; removed with `close`.
+    """
+
+    def __init__(self, plan: Plan, request: Request, log: Log, store: Store, folder: Path) -> None:
+        self._plan = plan
+        self._request = request
+        self._log = log
+        self._store = store
+        self._folder = folder
+        self._stages = 0
+        self._laid: dict[str, Laid] = {}
+        self._compilation: Compilation | None = None
+        self.seconds: dict[str, float] = {}
+
+    def close(self) -> None:
+        """End what still goes on, and remove the folder."""
+        if self._compilation is not None:
+            self._compilation.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def make(self) -> tuple[loading.Loaded, tuple[str, ...]]:
+        """Make the image and load it; also the notices of its packages."""
+        found, early = self._fragments()
+        with self._timed("layers"):
+            composed = self._layers(found)
+            image = self._describe(composed)
+        with self._timed("load"):
+            loaded = self._load(image, composed, loading.tag_of(image))
+            if early:
+                loading.remove(self._request.engine, early)
+        notices = tuple(notice for one in self._plan.packages for notice in found[one.key].notices)
+        return loaded, notices
+
+    def _load(self, image: Description, composed: Sequence[Layer], tag: str) -> loading.Loaded:
+        content = {layer.digest: self._reader(layer) for layer in composed}
+        return loading.load(
+            self._request.engine, image, tag, self._plan.base, content, self._log, self._folder / "base"
+        )  # fmt: skip
+
+    def _load_early(self, contents: Iterable[Part]) -> str:
+        """Load the first layers of the image while the bytecode is compiled; the name of the image of them, or ""."""
+        composed = layers.foundation(contents, len(self._plan.base.layers))
+        image = self._describe(composed)
+        if loading.present(self._request.engine, image, self._plan.base) == len(image.blobs):
+            return ""
+        tag = f"{loading.REPOSITORY}-unfinished:{self._request.key[:12]}"
+        with self._timed("load"):
+            self._load(image, composed, tag)
+        return tag
+
+    # -- fragments --------------------------------------------------------------------------------------------------
+
+    def _fragments(self) -> tuple[dict[str, Fragment], str]:
+        """The fragments of all packages, those that are missing are made; and the name of what was loaded early."""
+        missing = self._plan.missing
+        self._log(f"{len(self._plan.packages)} packages, {len(missing)} of them to be laid out")
+        if not missing:
+            return self._plan.there, ""
+        with self._timed("stage"):
+            stage = self._lay_out(missing)
+        entries = {one.key: self._laid[one.key].entries for one in missing}
+        python = self._compiler(stage) if any(map(compiler.sources, entries.values())) else None
+        self._compilation = Compilation(python, entries, self._folder / "bytecode")
+        with self._timed("hash"):
+            contents = {one.key: self._content(one) for one in missing}
+        there = (fragment.parts[0] for fragment in self._plan.there.values())
+        early = self._load_early((*there, *contents.values()))
+        with self._timed("compile"):
+            self._compilation.wait()
+            made = {one.key: self._saved(one, contents[one.key]) for one in missing}
+        return {**self._plan.there, **made}, early
+
+    def _lay_out(self, packages: Sequence[Package]) -> Stage:
+        self._stages += 1
+        folder = self._folder / str(self._stages)
+        stage = Stage(folder, self._plan.lock, self._plan.base.platform, self._store, self._log)
+        self._laid.update(stage.lay_out(packages))
+        return stage
+
+    def _content(self, package: Package) -> Part:
+        entries = self._laid[package.key].entries
+        size = sum(entry.size or len(entry.content) for entry in entries)
+        return fragments.make(
+            str(package), package.key, "content", lambda: fragments.blocks(entries), size,
+            fragments.folders(entry.name for entry in entries), self._store,
+        )  # fmt: skip
+
+    def _saved(self, package: Package, content: Part) -> Fragment:
+        compilation, laid = self._compilation, self._laid[package.key]
+        assert compilation is not None
+        size = compilation.size(package.key)
+        parts = [content]
+        if size:
+            blocks = compilation.blocks
+            key = package.key
+            parts.append(
+                fragments.make(
+                    str(package),
+                    key,
+                    "bytecode",
+                    lambda: blocks(key),
+                    size,
+                    compilation.folders(key),
+                    self._store,
+                    keep=True,
+                )
+            )
+        fragment = Fragment(tuple(parts), laid.notices, laid.conda_meta)
+        fragments.save(package.key, fragment, self._store)
+        return fragment
+
+    def _compiler(self, stage: Stage) -> compiler.Python | None:
+        """A Python on this machine that writes the bytecode of the image's."""
+        import sys
+
+        version = self._plan.lock.python.version
+        for path in (stage.with_python(), sys.executable):
+            if compiler.works(path, version):
+                return compiler.Python(path, compiler.tag_of(version))
+        for one in interpreters.installed(self._log, self._store.building):
+            if compiler.works(one.path, version):
+                return compiler.Python(one.path, compiler.tag_of(version))
+        self._log(
+            f"no Python {version.rpartition('.')[0]} on this machine to compile with: what is imported is compiled in "
+            "each container, which makes its first import slower"
+        )
+        return None
+
+    # -- layers -----------------------------------------------------------------------------------------------------
+
+    def _layers(self, found: dict[str, Fragment]) -> list[Layer]:
+        conda = [part for one in self._plan.packages if one.conda for part in found[one.key].parts]
+        wheels = [part for one in self._plan.packages if not one.conda for part in found[one.key].parts]
+        entries = list(self._metadata(found))
+        above = fragments.headers(fragments.folders(entry.name for entry in entries))
+        metadata = above + b"".join(fragments.blocks(entries))
+        return layers.compose(conda, wheels, metadata, len(self._plan.base.layers), self._store, self._again)
+
+    def _metadata(self, found: dict[str, Fragment]) -> Iterator[Entry]:
+        root, lock = IN_IMAGE[1:], self._plan.lock
+        for one in self._plan.packages:
+            if one.conda:
+                where = {"fn": one.conda.file_name, "url": without_credentials(one.conda.url)}
+                document = {**found[one.key].conda_meta, **where, "channel": without_credentials(one.conda.channel)}
+                name = f"{root}/conda-meta/{one.conda.name}-{one.conda.version}-{one.conda.build}.json"
+                yield Entry(name, content=_json(document))
+        if lock.conda:
+            yield Entry(f"{root}/conda-meta/history")
+        else:
+            yield from self._venv()
+        yield Entry(f"{root}/{LOCK}", content=_json(_public(lock)))
+
+    def _venv(self) -> Iterator[Entry]:
+        """A venv of the base image's own Python."""
+        root, base = IN_IMAGE[1:], self._plan.base
+        minor = base.python_version.rpartition(".")[0]
+        for name in ("python", "python3", f"python{minor}"):
+            yield Entry(f"{root}/bin/{name}", 0o777, link=base.python if name == "python" else "python")
+        said = {
+            "home": os.path.dirname(base.python), "include-system-site-packages": "false",
+            "version": base.python_version,
+        }  # fmt: skip
+        text = "".join(f"{name} = {value}\n" for name, value in said.items())
+        yield Entry(f"{root}/pyvenv.cfg", content=text.encode())
+        yield Entry(f"{root}/lib/python{minor}/site-packages/README.txt", content=b"packages go here\n")
+
+    def _describe(self, composed: Sequence[Layer]) -> Description:
+        base, lock = self._plan.base, self._plan.lock
+        variables = dict(one.partition("=")[::2] for one in base.config.get("Env") or ())
+        environ = {
+            "PATH": f"{IN_IMAGE}/bin:{variables.get('PATH', _PATH)}",
+            "CONDA_PREFIX" if lock.conda else "VIRTUAL_ENV": IN_IMAGE,
+        }  # fmt: skip
+        labels = {loading.LABEL: lock.hash, "toolkit.base": base.reference}
+        below = [Blob(one.removeprefix("sha256:"), 0, one.removeprefix("sha256:")) for one in base.layers]
+        above = [Blob(layer.digest, layer.size, layer.digest) for layer in composed]
+        return archive.describe(base.architecture, base.config, environ, labels, (*below, *above))
+
+    def _reader(self, layer: Layer) -> Any:
+        return lambda: layer.blocks(self._store, self._again)
+
+    def _again(self, part: Part) -> Iterator[bytes]:
+        """The members of a large part, which are not kept: laid out again where this was not just done."""
+        if part.key not in self._laid:
+            self._lay_out([one for one in self._plan.packages if one.key == part.key])
+        return fragments.blocks(self._laid[part.key].entries)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.monotonic() - started, 2)
+
+
+def build(
+    plan: Plan, request: Request, seconds_before: dict[str, float], log: Log, store: Store
+) -> tuple[Image, tuple[str, ...]]:  # fmt: skip
+    """Make the image of a plan in the request's engine; also the notices of its packages.
+
+    Args:
+        seconds_before: how long the phases before this one took.
+
+    Raises:
+        EnvironmentBuildError: a package cannot be fetched, verified or installed.
+        ContainerEngineError: the engine cannot be reached, or refused.
+        StorageError: the disk is full, or the engine's.
+    """
+    assembly = Assembly(plan, request, log, store, store.building / f"{request.key}-{os.getpid()}")
+    try:
+        loaded, notices = assembly.make()
+    finally:
+        assembly.close()
+    seconds = {**seconds_before, **assembly.seconds}
+    log("seconds: " + ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items()))
+    return Image(loaded.id, PYTHON, plan.lock.hash, seconds), notices
+
+
+def _public(lock: Lock) -> dict[str, Any]:
+    """The lock as an image has it: what does not say where and when it was solved."""
+    document = {**lock.to_dict(), "created": 0.0, "notices": [], "torch": None, "substitutions": []}
+    kept: dict[str, Any] = json.loads(without_credentials(json.dumps(document)))
+    return kept
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, sort_keys=True, indent=1).encode()

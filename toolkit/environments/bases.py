@@ -1,0 +1,329 @@
+"""Base images: pulled or built where the engine lacks them, and looked at once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from toolkit.environments import credentials, platforms
+from toolkit.environments.engine import connect, engine_errors
+from toolkit.environments.platforms import Platform
+from toolkit.environments.process import Log
+from toolkit.environments.request import ImageRequest
+from toolkit.environments.store import Store
+from toolkit.errors import ContainerEngineError, EnvironmentBuildError, storage_errors
+from toolkit.inscript.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LIBC = (
+    "/lib/x86_64-linux-gnu/libc.so.6", "/lib/aarch64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6",
+    "/lib/libc.so.6",
+)  # fmt: skip
+_LIBC_VERSION = re.compile(rb"GNU C Library .{0,80}?version (\d+\.\d+)")
+_LIBC_NAME = re.compile(r"libc-(\d+\.\d+)\.so$")
+_VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
+_KEPT = ("Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes", "StopSignal", "Shell")
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image that the engine has.
+
+    Args:
+        reference: what it is called.
+        id: as the engine names it.
+        layers: the digests of its layers, unpacked, from the first on.
+        architecture: as images name it, "amd64".
+        config: what of its configuration images inherit.
+        libc: the version of its glibc; "" without one.
+        python: the path of its own Python; "" without one.
+        python_version: as in "3.11.2".
+    """
+
+    reference: str
+    id: str
+    layers: tuple[str, ...]
+    architecture: str
+    config: dict[str, Any] = field(default_factory=dict)
+    libc: str = ""
+    python: str = ""
+    python_version: str = ""
+
+    @property
+    def platform(self) -> Platform:
+        """What is solved for.
+
+        Raises:
+            EnvironmentBuildError: packages cannot run on it.
+        """
+        if not self.libc:
+            raise EnvironmentBuildError(
+                f"the base image {self.reference} has no glibc, which the packages of conda channels and PyPI are "
+                "built for (Alpine and other images with musl have none): set environment.docker.base_image to one of "
+                "Debian, Ubuntu, Red Hat or the like"
+            )
+        return Platform(platforms.machine_of(self.architecture), self.libc)
+
+
+def ensure(engine: str, request: ImageRequest, log: Log, store: Store) -> Base:
+    """The base of an image; pulled, or built from its Dockerfile, where the engine lacks it.
+
+    Raises:
+        ContainerEngineError: the engine cannot be reached, or the image cannot be had.
+        EnvironmentBuildError: the Dockerfile fails.
+    """
+    client = connect(engine)
+    reference = request.base_image
+    if request.base_dockerfile:
+        reference = dockerfile_reference(request.base_dockerfile)
+    with engine_errors(engine, f"cannot look at the base image {reference}"):
+        found = _inspect(client, reference)
+        if found is None:
+            if request.base_dockerfile:
+                _build(client, request, reference, log)
+            else:
+                _pull(client, request, log)
+            found = _inspect(client, reference) or {}
+        return _looked_at(client, reference, found, log, store)
+
+
+def find(engine: str, request: ImageRequest, store: Store) -> Base | None:
+    """The base of an image if the engine has it and it was looked at before; nothing is fetched or written."""
+    client = connect(engine)
+    reference = dockerfile_reference(request.base_dockerfile) if request.base_dockerfile else request.base_image
+    with engine_errors(engine, f"cannot look at the base image {reference}"):
+        found = _inspect(client, reference)
+    record = read_json(str(store.base(found["Id"]))) if found else None
+    return _base(reference, found, record) if found and record else None
+
+
+def dockerfile_reference(text: str) -> str:
+    """The name of the image of a Dockerfile's text."""
+    return f"toolkit/base:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _inspect(client: DockerClient, reference: str) -> dict[str, Any] | None:
+    from docker.errors import ImageNotFound
+
+    try:
+        return client.images.get(reference).attrs or None
+    except ImageNotFound:
+        return None
+
+
+# -- pulling and building -------------------------------------------------------------------------------------------
+
+
+def _pull(client: DockerClient, request: ImageRequest, log: Log) -> None:
+    from docker.errors import APIError
+
+    reference = request.base_image
+    log(f"the engine has no image {reference}: pulling it")
+    try:
+        pull(client, reference, log, request.base_registry)
+    except APIError as error:
+        raise ContainerEngineError(_not_pulled(client, reference, str(error.explanation or error))) from error
+
+
+def pull(client: DockerClient, reference: str, log: Log, registry: str = "") -> None:
+    """Pull an image, with a line in the log where something new is to be said.
+
+    Args:
+        registry: whose credentials are used; "" takes those of the registry in the reference, or Docker's own.
+    """
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(reference)
+    authentication = sign_in(registry or registry_of(reference))
+    stream = client.api.pull(repository, tag or "latest", stream=True, decode=True, auth_config=authentication)
+    follow(stream, log)
+
+
+def sign_in(registry: str) -> dict[str, str] | None:
+    """The credentials that are kept for a registry, as docker-py takes them; None leaves it to Docker's own."""
+    kept = credentials.read(registry) if registry else None
+    return {"username": kept["username"], "password": kept["password"]} if kept else None
+
+
+def registry_of(reference: str) -> str:
+    """The registry in a reference; "" for Docker Hub."""
+    first, slash, _ = reference.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else ""
+
+
+def follow(stream: Iterator[dict[str, Any]], log: Log) -> None:
+    """Show what an engine says of a pull, push or build.
+
+    Raises:
+        APIError: it ended in an error.
+    """
+    from docker.errors import APIError
+
+    last: dict[str, str] = {}
+    for line in stream:
+        if "error" in line:
+            raise APIError(str(line["error"]), explanation=str(line["error"]).strip())
+        status, what = str(line.get("status", "")), str(line.get("id", ""))
+        if status and last.get(what) != status and not ("ing" in status and line.get("progressDetail") == {}):
+            last[what] = status
+            log(f"{what}: {status}" if what else status)
+
+
+def _not_pulled(client: DockerClient, reference: str, words: str) -> str:
+    """Why an image could not be pulled, and what to do."""
+    lowered = words.lower()
+    if "unauthorized" in lowered or "authentication required" in lowered or "denied" in lowered:
+        login = f"docker login {registry_of(reference)}".rstrip()
+        why = "you are not signed in to its registry, or it does not exist"
+        advice = f"Sign in (`{login}`, or environment.docker.base_image_registry)"
+    elif "not found" in lowered or "manifest unknown" in lowered or "invalid reference" in lowered:
+        why = "there is no such image"
+        advice = "Check its name and tag"
+    else:
+        why = "its registry cannot be reached"
+        advice = "Check the network"
+    names = sorted({tag for image in client.images.list() for tag in image.tags if not tag.startswith("toolkit/")})
+    has = f"; the engine has {', '.join(names[:5])}" if names else ""
+    return (
+        f"the base image {reference} cannot be pulled: {why} ({words}). {advice}, or name an image that the engine "
+        "has, with `base_image` of the compute target in the workspace configuration or "
+        f"environment.docker.base_image{has}"
+    )
+
+
+def _build(client: DockerClient, request: ImageRequest, reference: str, log: Log) -> None:
+    """Build the image of a Dockerfile with the engine's own builder."""
+    from docker.errors import APIError
+
+    log("building the base image from its Dockerfile")
+    kept = sign_in(request.base_registry)
+    if kept:
+        client.login(kept["username"], kept["password"], registry=request.base_registry, reauth=True)
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        member = tarfile.TarInfo("Dockerfile")
+        content = request.base_dockerfile.encode()
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    context.seek(0)
+    said: list[str] = []
+    try:
+        for line in client.api.build(
+            fileobj=context, custom_context=True, encoding="", tag=reference, rm=True, forcerm=True, decode=True
+        ):
+            for text in str(line.get("stream") or line.get("status") or "").splitlines():
+                if text.strip():
+                    said.append(text.rstrip())
+                    log(text.rstrip())
+            if "error" in line:
+                raise _failed(said, str(line["error"]))
+    except APIError as error:
+        raise _failed(said, str(error.explanation or error)) from error
+
+
+def _failed(said: list[str], words: str) -> EnvironmentBuildError:
+    begin = max((number for number, line in enumerate(said) if line.startswith("Step ")), default=0)
+    shown = "\n".join([*said[begin : begin + 1], *said[begin + 1 :][-_SHOWN:], words])
+    return EnvironmentBuildError(
+        f"the base image cannot be built from its Dockerfile; the engine says:\n{shown}\n"
+        "Change that step in environment.docker.base_dockerfile. The build has no context: files to COPY are not there."
+    )
+
+
+# -- looking at it --------------------------------------------------------------------------------------------------
+
+
+def _looked_at(client: DockerClient, reference: str, found: dict[str, Any], log: Log, store: Store) -> Base:
+    file = store.base(found["Id"])
+    record = read_json(str(file))
+    if record is None:
+        record = _look(client, found)
+        with storage_errors("cannot write what is known of the base image", file):
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_json(str(file), record)
+    base = _base(reference, found, record)
+    libc = f"glibc {base.libc}" if base.libc else "no glibc"
+    python = f"Python {base.python_version} at {base.python}" if base.python else "no Python"
+    log(f"base image: {reference}, {base.architecture}, {libc}, {python}")
+    return base
+
+
+def _base(reference: str, found: dict[str, Any], record: dict[str, Any]) -> Base:
+    config = {name: value for name, value in (found.get("Config") or {}).items() if name in _KEPT and value}
+    layers = tuple((found.get("RootFS") or {}).get("Layers") or ())
+    return Base(reference, found["Id"], layers, found["Architecture"], config, **record)
+
+
+def _look(client: DockerClient, found: dict[str, Any]) -> dict[str, str]:
+    """What is in an image; only its Python is run, without a network."""
+    config = found.get("Config") or {}
+    container = client.containers.create(found["Id"], ["/nothing"], network_mode="none")
+    try:
+        libc = next(filter(None, (_libc(container, path) for path in _LIBC)), "")
+        python = _python(container, config)
+    finally:
+        container.remove(force=True)
+    version = _version(client, found["Id"], python) if python else ""
+    return {"libc": libc, "python": python if version else "", "python_version": version}
+
+
+def _libc(container: Container, path: str) -> str:
+    """The version of the glibc at a path; "" where there is none."""
+    from docker.errors import NotFound
+
+    try:
+        packed, state = container.get_archive(path)
+    except NotFound:
+        return ""
+    named = _LIBC_NAME.search(str((state or {}).get("linkTarget", "")))
+    if named:
+        return named[1]
+    with tarfile.open(fileobj=io.BytesIO(b"".join(packed))) as archive:
+        member = archive.next()
+        file = archive.extractfile(member) if member is not None and member.isreg() else None
+        match = _LIBC_VERSION.search(file.read()) if file else None
+    return match[1].decode() if match else ""
+
+
+def _python(container: Container, config: dict[str, Any]) -> str:
+    """The interpreter that `python3` or `python` is in an image; "" without one."""
+    variables = dict(one.split("=", 1) for one in config.get("Env") or () if "=" in one)
+    for name in ("python3", "python"):
+        for folder in variables.get("PATH", _DEFAULT_PATH).split(":"):
+            if _exists(container, f"{folder}/{name}"):
+                return f"{folder}/{name}"
+    return ""
+
+
+def _exists(container: Container, path: str) -> bool:
+    from docker.errors import NotFound
+
+    try:
+        packed, _ = container.get_archive(path)
+        packed.close()  # type: ignore[attr-defined]
+    except NotFound:
+        return False
+    return True
+
+
+def _version(client: DockerClient, image: str, python: str) -> str:
+    """The version that an interpreter says it is; "" where it does not start."""
+    from docker.errors import APIError, ContainerError
+
+    try:
+        said = client.containers.run(
+            image, ["-I", "-c", _VERSION], entrypoint=[python], network_mode="none", remove=True, user="0"
+        )
+    except (ContainerError, APIError):
+        return ""
+    return str(said.decode()).strip()

@@ -1,0 +1,295 @@
+"""Registering environments and finding them again: in the workspace's folder, and where a team shares a tracking server
+through that."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from toolkit.environments import curated, definition, lock_file
+from toolkit.environments.lock_file import LockFile
+from toolkit.environments.registered import Registered, Version
+from toolkit.errors import TrackingError, UserErrorException
+
+if TYPE_CHECKING:
+    from toolkit.environment import Environment
+    from toolkit.workspace import Workspace
+
+_RESERVED = re.compile(r"AzureML|Microsoft")
+
+
+def register(environment: Environment, workspace: Workspace) -> Environment:
+    """See `Environment.register`."""
+    if _is_curated(environment):
+        return environment
+    uri = workspace.configuration.tracking_uri
+    if uri:
+        return _register_shared(environment, workspace, uri)
+    found = _local(workspace).add(environment.name, _definition(environment))
+    return _as(environment, found.version, workspace, _local(workspace))
+
+
+def register_locally(environment: Environment, workspace: Workspace) -> Environment:
+    """See `Environment.register_locally`."""
+    if _is_curated(environment):
+        return environment
+    asked = _definition(environment)
+    uri = workspace.configuration.tracking_uri
+    if not uri:
+        environment.version = _local(workspace).add(environment.name, asked).version
+        return environment
+    digest = definition.digest(asked)
+    shared = _shared(workspace, uri).find(environment.name, digest)
+    kept = shared or _local(workspace).put(Version(environment.name, f"Autosave_{digest[:12]}", asked, digest))
+    environment.version = kept.version
+    return environment
+
+
+def get(workspace: Workspace, name: str, version: str | None, label: str | None) -> Environment:
+    """See `Environment.get`."""
+    if label is not None:
+        if version is not None:
+            raise UserErrorException("only one of version and label can be given to Environment.get")
+        if label.lower() != "latest":
+            raise UserErrorException(
+                f"label={label!r}: the only label is 'latest', which every name has; name a version instead, as in "
+                "version='1'"
+            )
+    if curated.is_curated_name(name):
+        return curated.get(name, version)
+    wanted = None if version is None else str(version)
+    uri = workspace.configuration.tracking_uri
+    found = _get_shared(workspace, uri, name, wanted) if uri else None
+    if found is not None:
+        return found
+    local = _local(workspace)
+    versions = local.versions(name)
+    chosen = (versions[-1] if versions else "") if wanted is None else wanted
+    kept = local.read(name, chosen) if _is_version(chosen) else None
+    if kept is None:
+        raise _not_there(workspace, name, wanted, uri)
+    return _as(definition.load(name, chosen, kept.definition), chosen, workspace, local)
+
+
+def listing(workspace: Workspace) -> dict[str, Environment]:
+    """See `Environment.list`."""
+    local = _local(workspace)
+    found = {name: get_local(workspace, local, name) for name in local.names()}
+    uri = workspace.configuration.tracking_uri
+    if uri:
+        cache = _shared(workspace, uri)
+        for name, versions in _shared_versions(uri, cache).items():
+            fetched = _fetched(cache, uri, name, versions[-1])
+            if fetched is not None:
+                found[name] = _as(definition.load(name, fetched.version, fetched.definition), fetched.version,
+                                  workspace, cache)  # fmt: skip
+    return dict(sorted(found.items()))
+
+
+def get_local(workspace: Workspace, kept: Registered, name: str) -> Environment:
+    """The latest version of a name that there is."""
+    found = kept.read(name, kept.versions(name)[-1])
+    assert found is not None
+    return _as(definition.load(name, found.version, found.definition), found.version, workspace, kept)
+
+
+# -- the locks of a version -------------------------------------------------------------------------------------------
+
+
+def solved_locks(environment: Environment, workspace: Workspace) -> tuple[LockFile, ...]:
+    """The locks to publish with an environment: its own, else solved now, with and without GPU where that matters."""
+    if environment.locks or environment.uses_own_interpreter:
+        return environment.locks
+    kind = lock_file.IMAGE if environment.docker.has_base else lock_file.PREFIX
+    source = workspace.configuration.package_source
+    cpu = make_lock(environment, source, gpu=False, kind=kind)
+    if cpu.fits(True, kind):
+        return (cpu,)
+    return (cpu, make_lock(environment, source, gpu=True, kind=kind))
+
+
+def make_lock(environment: Environment, package_source: str, gpu: bool, kind: str, anew: bool = False) -> LockFile:
+    """The lock of an environment: its own, the one that it came to on this machine before, or a new one.
+
+    Args:
+        anew: solve it in any case.
+
+    Raises:
+        UserErrorException: it has no packages.
+        EnvironmentBuildError: no solution; with the solver's own words.
+    """
+    from toolkit.environments import locking, resolve
+    from toolkit.environments.request import ImageDefaults, Request
+
+    if anew and environment.locks:
+        environment = environment.clone(environment.name)
+        environment.hold_locks((), given=False)
+    image = ImageDefaults() if kind == lock_file.IMAGE else None
+    resolved = resolve.resolve(environment, package_source, image, gpu)
+    request = Request.from_dict(resolved)
+    if request.specification is None:
+        raise UserErrorException(
+            f"environment '{environment.name}' has no packages to lock: it runs on an interpreter as it is"
+        )
+    lock = locking.lock_of(request, lambda line: print(line, file=sys.stderr), anew)
+    return LockFile(request.specification, lock, gpu, kind)
+
+
+def _as(environment: Environment, version: str, workspace: Workspace, kept: Registered) -> Environment:
+    """An environment as its registered version: with the locks that are known of it."""
+    environment.version = version
+    if environment.locks_are_given:
+        if not kept.locks(environment.name, version):
+            kept.put_locks(environment.name, version, environment.locks)
+        return environment
+    locks = kept.locks(environment.name, version)
+    given = (kept.read(environment.name, version) or _NOTHING).definition.get("locks")
+    if not locks and not environment.uses_own_interpreter:
+        locks = _known_locks(environment, workspace)
+        if locks:
+            kept.put_locks(environment.name, version, locks)
+    environment.hold_locks(locks, given=bool(given))
+    return environment
+
+
+_NOTHING = Version("", "", {}, "")
+
+
+def _known_locks(environment: Environment, workspace: Workspace) -> tuple[LockFile, ...]:
+    """What the specification came to on this machine, where it was built here."""
+    from toolkit.environments import locking, resolve
+
+    source = workspace.configuration.package_source
+    found = []
+    specification = resolve.asked(environment, source)
+    assert specification is not None
+    for gpu in (False, True):
+        lock = locking.known(specification.key(gpu))
+        if lock is not None:
+            found.append(LockFile(specification, lock, gpu, lock_file.PREFIX))
+    return tuple(found)
+
+
+# -- shared through the tracking server -------------------------------------------------------------------------------
+
+
+def _register_shared(environment: Environment, workspace: Workspace, uri: str) -> Environment:
+    from toolkit.agent import shared_environments
+
+    cache = _shared(workspace, uri)
+    asked = _definition(environment)
+    digest = definition.digest(asked)
+    known = cache.find(environment.name, digest)
+    if known is not None:
+        return _as(environment, known.version, workspace, cache)
+    locks = [lock.to_dict() for lock in solved_locks(environment, workspace)]
+    version = shared_environments.publish(uri, environment.name, digest, asked, locks)
+    fetched = _fetched(cache, uri, environment.name, version)
+    if fetched is None:
+        raise TrackingError(
+            f"environment '{environment.name}': version {version} was published to the tracking server and deleted "
+            "there at once; register it again"
+        )
+    return _as(environment, version, workspace, cache)
+
+
+def _get_shared(workspace: Workspace, uri: str, name: str, version: str | None) -> Environment | None:
+    """The version of the tracking server, or the local copy of it while the server does not answer."""
+    cache = _shared(workspace, uri)
+    if version is None or cache.read(name, version) is None:
+        try:
+            found = _fetched(cache, uri, name, version)
+        except TrackingError as error:
+            found = _cached(cache, name, version)
+            if found is None and not (version is None and _local(workspace).versions(name)):
+                raise TrackingError(f"{error} There is no copy of environment '{name}' on this machine.") from error
+            what = f"version {found.version} of environment '{name}'" if found else f"environment '{name}'"
+            print(f"toolkit: {error} Taking {what} from this machine, perhaps not the latest", file=sys.stderr)
+    else:
+        found = cache.read(name, version)
+    if found is None:
+        return None
+    return _as(definition.load(name, found.version, found.definition), found.version, workspace, cache)
+
+
+def _fetched(cache: Registered, uri: str, name: str, version: str | None) -> Version | None:
+    """A version of the server (the latest without one), kept on this machine from then on."""
+    from toolkit.agent import shared_environments
+
+    document = shared_environments.fetch(uri, name, version)
+    if document is None:
+        return None
+    found = Version(name, document["version"], document["definition"], document["digest"])
+    if cache.read(name, found.version) is None:
+        locks = tuple(LockFile.from_dict(lock) for lock in document["locks"])
+        if locks:
+            cache.put_locks(name, found.version, locks)
+        cache.put(found)
+    return found
+
+
+def _shared_versions(uri: str, cache: Registered) -> dict[str, list[str]]:
+    from toolkit.agent import shared_environments
+
+    try:
+        return shared_environments.versions(uri)
+    except TrackingError as error:
+        print(f"toolkit: {error} Listing what this machine has of them", file=sys.stderr)
+        return {name: cache.versions(name) for name in cache.names()}
+
+
+def _cached(cache: Registered, name: str, version: str | None) -> Version | None:
+    versions = cache.versions(name)
+    wanted = version or (versions[-1] if versions else "")
+    return cache.read(name, wanted) if _is_version(wanted) else None
+
+
+# -- where they are kept ----------------------------------------------------------------------------------------------
+
+
+def _local(workspace: Workspace) -> Registered:
+    return Registered(workspace.paths.environments)
+
+
+def _shared(workspace: Workspace, uri: str) -> Registered:
+    """The copies of what a tracking server has."""
+    return Registered(workspace.paths.environments / ".shared" / hashlib.sha256(uri.encode()).hexdigest()[:12])
+
+
+def _definition(environment: Environment) -> dict[str, Any]:
+    from toolkit.environments import resolve
+
+    if _RESERVED.match(environment.name):
+        raise UserErrorException(
+            f"environment '{environment.name}': names that begin with AzureML or Microsoft are reserved for curated "
+            f"environments; give yours another name, as in environment.clone('my-{environment.name}')"
+        )
+    resolve.keep_credentials(environment)
+    return definition.of(environment)
+
+
+def _is_curated(environment: Environment) -> bool:
+    """Whether it is a curated environment as it ships; a changed one is refused later, by its name."""
+    if not curated.is_curated_name(environment.name):
+        return False
+    shipped = curated.find(environment.name)
+    return shipped is not None and definition.of(environment) == definition.of(shipped)
+
+
+def _is_version(version: str) -> bool:
+    """Whether it can be a version, and is no path."""
+    return re.fullmatch(r"\d+|Autosave_[0-9a-f]+", version) is not None
+
+
+def _not_there(workspace: Workspace, name: str, version: str | None, uri: str) -> UserErrorException:
+    names = set(_local(workspace).names())
+    if uri:
+        names |= set(_shared_versions(uri, _shared(workspace, uri)))
+    what = f"'{name}'" if version is None else f"'{name}' version {version}"
+    return UserErrorException(
+        f"there is no environment {what} in the workspace '{workspace.name}'; it has: "
+        f"{', '.join(sorted(names)) or 'none'}. Register one with "
+        f"Environment.from_conda_specification('{name}', FILE).register(workspace)"
+    )

@@ -1,0 +1,60 @@
+"""What a run directory on this machine's disks tells of its launcher, wherever that runs: alive, beating, ended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from toolkit.inscript.rundir import RunDirectory
+from toolkit.targets.base import Phase
+
+SILENT_SECONDS = 60.0  # without a heartbeat for so long, a run does not respond
+_TAIL_CHARACTERS = 500
+
+
+def phase(run: RunDirectory) -> Phase:
+    """The phase of a run by its lock, its heartbeat and its exit record."""
+    if os.path.exists(run.exit):
+        return Phase.ENDED
+    if not lives(run):
+        return Phase.ENDED if os.path.exists(run.exit) else Phase.LOST
+    try:
+        beat = os.stat(run.heartbeat).st_mtime
+    except FileNotFoundError:
+        return Phase.RUNNING if os.path.exists(run.script) else Phase.WAITING
+    return Phase.SILENT if time.time() - beat > SILENT_SECONDS else Phase.RUNNING
+
+
+def lives(run: RunDirectory) -> bool:
+    """Whether the run's launcher holds its lock: true however its pid is reused, false however it was ended."""
+    try:
+        descriptor = os.open(run.launcher_lock, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_log(run: RunDirectory, offset: int) -> bytes:
+    """The driver log from byte `offset` on."""
+    try:
+        with open(run.driver_log, "rb") as file:
+            file.seek(offset)
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def last_words(path: str) -> str:
+    """The end of a log as one line, for a message."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return " ".join(file.read()[-_TAIL_CHARACTERS:].split()) or "it wrote nothing"
+    except OSError:
+        return "it wrote nothing"
