@@ -222,9 +222,8 @@ def _readable(key: str, value: Any) -> str:
 
 def _environment(facts: dict[str, Any]) -> list[str]:
     """What a run got for its environment, a line a fact."""
-    lines = [
-        f"{name} {facts[key]}" for key, name in (("interpreter", "interpreter"), ("lock_hash", "lock")) if key in facts
-    ]
+    names = (("interpreter", "interpreter"), ("image", "image"), ("lock_hash", "lock"))
+    lines = [f"{name} {facts[key]}" for key, name in names if key in facts]
     if "torch" in facts:
         lines.append(f"torch ({facts['torch']['variant']}): {facts['torch']['reason']}")
     return [*lines, *facts.get("notices", [])]  # a substitution is among the notices

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
 _RESERVED = re.compile(r"AzureML|Microsoft")
+_AUTOSAVE = "Autosave_"
 
 
 def register(environment: Environment, workspace: Workspace) -> Environment:
@@ -42,7 +43,7 @@ def register_locally(environment: Environment, workspace: Workspace) -> Environm
         return environment
     digest = definition.digest(asked)
     shared = _shared(workspace, uri).find(environment.name, digest)
-    kept = shared or _local(workspace).put(Version(environment.name, f"Autosave_{digest[:12]}", asked, digest))
+    kept = shared or _local(workspace).put(Version(environment.name, f"{_AUTOSAVE}{digest[:12]}", asked, digest))
     environment.version = kept.version
     return environment
 
@@ -61,7 +62,8 @@ def get(workspace: Workspace, name: str, version: str | None, label: str | None)
         return curated.get(name, version)
     wanted = None if version is None else str(version)
     uri = workspace.configuration.tracking_uri
-    found = _get_shared(workspace, uri, name, wanted) if uri else None
+    of_a_submit = wanted is not None and wanted.startswith(_AUTOSAVE)
+    found = _get_shared(workspace, uri, name, wanted) if uri and not of_a_submit else None
     if found is not None:
         return found
     local = _local(workspace)
@@ -185,14 +187,8 @@ def _register_shared(environment: Environment, workspace: Workspace, uri: str) -
     if known is not None:
         return _as(environment, known.version, workspace, cache)
     locks = [lock.to_dict() for lock in solved_locks(environment, workspace)]
-    version = shared_environments.publish(uri, environment.name, digest, asked, locks)
-    fetched = _fetched(cache, uri, environment.name, version)
-    if fetched is None:
-        raise TrackingError(
-            f"environment '{environment.name}': version {version} was published to the tracking server and deleted "
-            "there at once; register it again"
-        )
-    return _as(environment, version, workspace, cache)
+    document = shared_environments.publish(uri, environment.name, digest, asked, locks)
+    return _as(environment, _kept(cache, environment.name, document).version, workspace, cache)
 
 
 def _get_shared(workspace: Workspace, uri: str, name: str, version: str | None) -> Environment | None:
@@ -219,8 +215,11 @@ def _fetched(cache: Registered, uri: str, name: str, version: str | None) -> Ver
     from toolkit.agent import shared_environments
 
     document = shared_environments.fetch(uri, name, version)
-    if document is None:
-        return None
+    return None if document is None else _kept(cache, name, document)
+
+
+def _kept(cache: Registered, name: str, document: dict[str, Any]) -> Version:
+    """A version that the server has, with its locks, as this machine keeps it."""
     found = Version(name, document["version"], document["definition"], document["digest"])
     if cache.read(name, found.version) is None:
         locks = tuple(LockFile.from_dict(lock) for lock in document["locks"])
@@ -280,7 +279,7 @@ def _is_curated(environment: Environment) -> bool:
 
 def _is_version(version: str) -> bool:
     """Whether it can be a version, and is no path."""
-    return re.fullmatch(r"\d+|Autosave_[0-9a-f]+", version) is not None
+    return re.fullmatch(rf"\d+|{_AUTOSAVE}[0-9a-f]+", version) is not None
 
 
 def _not_there(workspace: Workspace, name: str, version: str | None, uri: str) -> UserErrorException:

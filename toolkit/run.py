@@ -175,10 +175,11 @@ class Run(inscript_run.Run):
         return details
 
     def _environment_facts(self) -> dict[str, Any]:
-        """What the run got for the environment that it asked for: interpreter, lock, torch variant, substitutions."""
+        """What the run got for its environment: interpreter, image, lock, torch variant, substitutions."""
         record = read_json(self.directory.environment, {})
         lock = record.get("lock") or {}
-        facts = {"interpreter": record.get("python"), "lock_hash": record.get("lock_hash")}
+        facts = {name: record.get(key) for name, key in (("interpreter", "python"), ("image", "image"))}
+        facts["lock_hash"] = record.get("lock_hash")
         facts.update({key: lock.get(key) for key in ("torch", "substitutions", "notices")})
         return {key: value for key, value in facts.items() if value}
 

@@ -12,8 +12,11 @@ import pytest
 from tests.conftest import Submit, driver_log, needs, wait_until
 from tests.contract.target_contract import SLEEP, TargetContract, kill_agent
 from tests.rig import nvml
-from toolkit import ComputeTargetException, Run, Workspace, gpus
+from toolkit import ActivityFailedException, ComputeTargetException, Environment, Run, Workspace, gpus
+from toolkit.environments import engine as container_engine
 from toolkit.inscript.files import read_json
+from toolkit.targets import docker_options
+from toolkit.targets.base import Plan
 
 TARGETS = """\
 compute_targets:
@@ -21,6 +24,7 @@ compute_targets:
   gpu: {type: local, gpus: 1}
   gpu-pair: {type: local, gpus: 2}
   gpu-many: {type: local, gpus: 8}
+  gpu-docker: {type: docker, gpus: 1}
 cancel_grace_seconds: 1
 """
 
@@ -105,6 +109,21 @@ class TestLeases:
         assert [gpu.index for gpu in gpus.find()] == ["0"]
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         assert gpus.find() == []
+
+    def test_a_container_is_given_the_gpu_by_its_uuid(
+        self, submit: Submit, engine: str, python_base_image: str
+    ) -> None:
+        runtimes = container_engine.connect(engine).info()["Runtimes"]
+        needs("nvidia" not in runtimes, "an engine without NVIDIA's runtime: its refusal is what is looked at")
+        environment = Environment.from_docker_image("base", python_base_image)
+        for _ in range(3):  # a GPU whose run could not be started is free again
+            run = submit("print(1)", compute_target="gpu-docker", environment=environment)
+            with pytest.raises(ActivityFailedException, match="NVIDIA Container Toolkit"):
+                run.wait_for_completion()
+            plan = Plan.load(run.directory)
+            assert plan is not None and plan.container["gpus"] == [nvml.uuid(0)]
+            request = docker_options.as_docker_takes(plan.container, rootless=False)["device_requests"][0]
+            assert request["DeviceIDs"] == [nvml.uuid(0)] and request["Capabilities"] == [["gpu"]]
 
 
 def test_a_machine_without_gpus_says_what_to_use(submit: Submit, workspace: Workspace) -> None:

@@ -44,14 +44,20 @@ _UNUSED = ("pandas", "scipy", "sklearn", "matplotlib", "pyarrow", "torch", "tens
 # -- as the rest of the toolkit calls it ------------------------------------------------------------------------------
 
 
-def publish(uri: str, name: str, digest: str, definition: dict[str, Any], locks: list[dict[str, Any]]) -> str:
-    """Keep a definition and its locks under the next version of a name; the version that has it, where one does.
+def publish(
+    uri: str, name: str, digest: str, definition: dict[str, Any], locks: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Keep a definition and its locks under the next version of a name.
+
+    Returns:
+        The version, as `fetch` has it: the one that has the definition already, with its own locks, or the new one.
 
     Raises:
         TrackingError: the server cannot be reached, or refuses.
     """
     document = {"name": name, "digest": digest, "definition": definition, "locks": locks}
-    return str(_call(uri, "publish", document))
+    published: dict[str, Any] = _call(uri, "publish", document)
+    return published
 
 
 def versions(uri: str) -> dict[str, list[str]]:
@@ -145,21 +151,24 @@ class _Shared:
         runs = {int(run.data.tags[_VERSION]): run for run in self._runs(name) if _is_ready(run)}
         wanted = max(runs, default=0) if version is None else int(version) if version.isdigit() else 0
         run = runs.get(wanted)
-        if run is None:
-            return None
+        return None if run is None else self._document(run)
+
+    def _document(self, run: Run) -> dict[str, Any]:
         return {
-            "version": str(wanted),
+            "version": run.data.tags[_VERSION],
             "digest": run.data.tags[_DIGEST],
             "definition": self._artifact(run, "definition.json"),
             "locks": self._artifact(run, "locks.json"),
         }
 
-    def publish(self, name: str, digest: str, definition: dict[str, Any], locks: list[dict[str, Any]]) -> str:
+    def publish(
+        self, name: str, digest: str, definition: dict[str, Any], locks: list[dict[str, Any]]
+    ) -> dict[str, Any]:
         present = self._published(name, digest)
         if present is None and not self._claim(name, digest[:32]):
             present = self._wait_for(name, digest)  # else whoever claimed it has ended, or its run was deleted
         if present is not None:
-            return present
+            return self._document(present)
         number = 1 + max((int(run.data.tags[_VERSION]) for run in self._runs(name)), default=0)
         while not self._claim(name, str(number)):
             number += 1
@@ -169,15 +178,12 @@ class _Shared:
         self._client.log_dict(run.info.run_id, locks, "locks.json")
         self._client.set_tag(run.info.run_id, _READY, "true")
         self._client.set_terminated(run.info.run_id)
-        return str(number)
+        return {"version": str(number), "digest": digest, "definition": definition, "locks": locks}
 
-    def _published(self, name: str, digest: str) -> str | None:
-        for run in self._runs(name):
-            if run.data.tags[_DIGEST] == digest and _is_ready(run):
-                return str(run.data.tags[_VERSION])
-        return None
+    def _published(self, name: str, digest: str) -> Run | None:
+        return next((run for run in self._runs(name) if run.data.tags[_DIGEST] == digest and _is_ready(run)), None)
 
-    def _wait_for(self, name: str, digest: str) -> str | None:
+    def _wait_for(self, name: str, digest: str) -> Run | None:
         """The version of a definition that somebody else is publishing; None where that does not come about."""
         from mlflow.entities import ViewType
 

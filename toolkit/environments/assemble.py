@@ -2,76 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.environments import archive, compiler, fragments, interpreters, layers, loading
-from toolkit.environments.archive import Blob, Description
-from toolkit.environments.bases import Base
+from toolkit.environments import compiler, content, fragments, interpreters, layers, loading
+from toolkit.environments.archive import Description
 from toolkit.environments.compiler import Compilation
-from toolkit.environments.fragments import IN_IMAGE, Entry, Fragment, Part
-from toolkit.environments.images import LOCK, PYTHON, Image
+from toolkit.environments.content import Plan
+from toolkit.environments.fragments import Fragment, Part
+from toolkit.environments.images import PYTHON, Image
 from toolkit.environments.layers import Layer
-from toolkit.environments.lock import Lock
-from toolkit.environments.packages import Package, packages_of
-from toolkit.environments.pip_config import without_credentials
+from toolkit.environments.packages import Package
 from toolkit.environments.process import Log
 from toolkit.environments.request import Request
 from toolkit.environments.stage import Laid, Stage
 from toolkit.environments.store import Store
-from toolkit.errors import EnvironmentBuildError
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """An image before anything is done for it: its packages, and the fragments that are there."""
-
-    lock: Lock
-    base: Base
-    packages: tuple[Package, ...]
-    there: dict[str, Fragment]
-
-    @property
-    def missing(self) -> list[Package]:
-        return [one for one in self.packages if one.key not in self.there]
-
-
-def plan(lock: Lock, base: Base, store: Store) -> Plan:
-    """What there is to do for an image; nothing is written.
-
-    Raises:
-        EnvironmentBuildError: the lock does not fit the base.
-    """
-    platform = base.platform
-    if lock.platform != platform.name:
-        raise EnvironmentBuildError(
-            f"the lock is for {lock.platform}, and the base image {base.reference} for {platform.name}: solve anew"
-        )
-    if not lock.conda:
-        _check_python(lock, base)
-    packages = tuple(packages_of(lock, platform.for_uv))
-    found = ((one.key, fragments.find(one.key, store)) for one in packages)
-    return Plan(lock, base, packages, {key: fragment for key, fragment in found if fragment is not None})
-
-
-def _check_python(lock: Lock, base: Base) -> None:
-    wanted, has = lock.python.version.split(".")[:2], base.python_version.split(".")[:2]
-    if wanted != has:
-        there = f"has Python {base.python_version}" if base.python else "has no Python"
-        raise EnvironmentBuildError(
-            f"the lock takes its packages from PyPI and needs a Python {'.'.join(wanted)} to run them, and the base "
-            f"image {base.reference} {there}: set environment.docker.base_image to an image with that Python, or take "
-            "Python from a conda channel with package_source='conda'"
-        )
 
 
 class Assembly:
@@ -102,8 +52,8 @@ class Assembly:
         """Make the image and load it; also the notices of its packages."""
         found, early = self._fragments()
         with self._timed("layers"):
-            composed = self._layers(found)
-            image = self._describe(composed)
+            composed = content.layers_of(self._plan, found, self._store, self._again)
+            image = content.describe(self._plan, composed)
         with self._timed("load"):
             loaded = self._load(image, composed, loading.tag_of(image))
             if early:
@@ -112,15 +62,15 @@ class Assembly:
         return loaded, notices
 
     def _load(self, image: Description, composed: Sequence[Layer], tag: str) -> loading.Loaded:
-        content = {layer.digest: self._reader(layer) for layer in composed}
+        blobs = {layer.digest: self._reader(layer) for layer in composed}
         return loading.load(
-            self._request.engine, image, tag, self._plan.base, content, self._log, self._folder / "base"
+            self._request.engine, image, tag, self._plan.base, blobs, self._log, self._folder / "base"
         )  # fmt: skip
 
     def _load_early(self, contents: Iterable[Part]) -> str:
         """Load the first layers of the image while the bytecode is compiled; the name of the image of them, or ""."""
         composed = layers.foundation(contents, len(self._plan.base.layers))
-        image = self._describe(composed)
+        image = content.describe(self._plan, composed)
         if loading.present(self._request.engine, image, self._plan.base) == len(image.blobs):
             return ""
         tag = f"{loading.REPOSITORY}-unfinished:{self._request.key[:12]}"
@@ -208,54 +158,6 @@ class Assembly:
 
     # -- layers -----------------------------------------------------------------------------------------------------
 
-    def _layers(self, found: dict[str, Fragment]) -> list[Layer]:
-        conda = [part for one in self._plan.packages if one.conda for part in found[one.key].parts]
-        wheels = [part for one in self._plan.packages if not one.conda for part in found[one.key].parts]
-        entries = list(self._metadata(found))
-        above = fragments.headers(fragments.folders(entry.name for entry in entries))
-        metadata = above + b"".join(fragments.blocks(entries))
-        return layers.compose(conda, wheels, metadata, len(self._plan.base.layers), self._store, self._again)
-
-    def _metadata(self, found: dict[str, Fragment]) -> Iterator[Entry]:
-        root, lock = IN_IMAGE[1:], self._plan.lock
-        for one in self._plan.packages:
-            if one.conda:
-                where = {"fn": one.conda.file_name, "url": without_credentials(one.conda.url)}
-                document = {**found[one.key].conda_meta, **where, "channel": without_credentials(one.conda.channel)}
-                name = f"{root}/conda-meta/{one.conda.name}-{one.conda.version}-{one.conda.build}.json"
-                yield Entry(name, content=_json(document))
-        if lock.conda:
-            yield Entry(f"{root}/conda-meta/history")
-        else:
-            yield from self._venv()
-        yield Entry(f"{root}/{LOCK}", content=_json(_public(lock)))
-
-    def _venv(self) -> Iterator[Entry]:
-        """A venv of the base image's own Python."""
-        root, base = IN_IMAGE[1:], self._plan.base
-        minor = base.python_version.rpartition(".")[0]
-        for name in ("python", "python3", f"python{minor}"):
-            yield Entry(f"{root}/bin/{name}", 0o777, link=base.python if name == "python" else "python")
-        said = {
-            "home": os.path.dirname(base.python), "include-system-site-packages": "false",
-            "version": base.python_version,
-        }  # fmt: skip
-        text = "".join(f"{name} = {value}\n" for name, value in said.items())
-        yield Entry(f"{root}/pyvenv.cfg", content=text.encode())
-        yield Entry(f"{root}/lib/python{minor}/site-packages/README.txt", content=b"packages go here\n")
-
-    def _describe(self, composed: Sequence[Layer]) -> Description:
-        base, lock = self._plan.base, self._plan.lock
-        variables = dict(one.partition("=")[::2] for one in base.config.get("Env") or ())
-        environ = {
-            "PATH": f"{IN_IMAGE}/bin:{variables.get('PATH', _PATH)}",
-            "CONDA_PREFIX" if lock.conda else "VIRTUAL_ENV": IN_IMAGE,
-        }  # fmt: skip
-        labels = {loading.LABEL: lock.hash, "toolkit.base": base.reference}
-        below = [Blob(one.removeprefix("sha256:"), 0, one.removeprefix("sha256:")) for one in base.layers]
-        above = [Blob(layer.digest, layer.size, layer.digest) for layer in composed]
-        return archive.describe(base.architecture, base.config, environ, labels, (*below, *above))
-
     def _reader(self, layer: Layer) -> Any:
         return lambda: layer.blocks(self._store, self._again)
 
@@ -293,14 +195,3 @@ def build(
     seconds = {**seconds_before, **assembly.seconds}
     log("seconds: " + ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items()))
     return Image(loaded.id, PYTHON, plan.lock.hash, seconds), notices
-
-
-def _public(lock: Lock) -> dict[str, Any]:
-    """The lock as an image has it: what does not say where and when it was solved."""
-    document = {**lock.to_dict(), "created": 0.0, "notices": [], "torch": None, "substitutions": []}
-    kept: dict[str, Any] = json.loads(without_credentials(json.dumps(document)))
-    return kept
-
-
-def _json(document: object) -> bytes:
-    return json.dumps(document, sort_keys=True, indent=1).encode()

@@ -81,14 +81,14 @@ def _build(request: Request, tell: Log, place: Store) -> Prefix | Image:
         for title, entries in (("conda", spec.conda), ("pip", spec.pip), ("constraints", spec.constraints)):
             if entries:
                 tell(f"{title}: {', '.join(entries)}")
+    pulled = _pulled(request, tell, place)
+    if pulled is not None:
+        return pulled
     started = time.monotonic()
     base = bases.ensure(request.engine, request.image, tell, place) if request.image else None
     if base is not None and spec is None and request.lock is None:
         return _base_as_it_is(request, base, tell)
     seconds = {"base": round(time.monotonic() - started, 2)} if base else {}
-    pulled = _pulled(request, tell, place) if base else None
-    if pulled is not None:
-        return pulled
     kept = None if request.lock else _kept_lock(request, place)
     if kept is not None:
         tell(f"taking the lock that this specification came to before: {kept.hash}")
@@ -129,9 +129,9 @@ def _make(
     if base is None:
         made, notices = prefix.build(lock, tell, place, seconds)
     else:
-        from toolkit.environments import assemble
+        from toolkit.environments import assemble, content
 
-        made, notices = assemble.build(assemble.plan(lock, base, place), request, seconds, tell, place)
+        made, notices = assemble.build(content.plan(lock, base, place), request, seconds, tell, place)
     for notice in notices:
         tell(notice)
     lock = replace(lock, notices=tuple(dict.fromkeys((*lock.notices, *notices))))

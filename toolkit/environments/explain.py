@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from toolkit.environments import assemble, bases, image_registry, images, layers, store
+from collections.abc import Iterator
+
+from toolkit.environments import bases, content, image_registry, images, loading, store
 from toolkit.environments.bases import Base
 from toolkit.environments.engine import ping
+from toolkit.environments.fragments import Part
 from toolkit.environments.lock import Lock
 from toolkit.environments.packages import entries
 from toolkit.environments.request import Request
@@ -31,7 +34,7 @@ def _prefix(request: Request) -> list[str]:
         return [*lines, "another specification came to the same lock, and its prefix is taken"]
     return [
         *lines,
-        "the packages would be installed into a new prefix; what was fetched before is taken from the caches",
+        "the packages would be installed into a new prefix; what was fetched before is in the caches",
     ]
 
 
@@ -54,7 +57,7 @@ def _image(request: Request) -> list[str]:
     lock = _lock(request)
     lines += _about_lock(request, lock)
     if lock is not None and base is not None:
-        lines += _about_packages(lock, base)
+        lines += _about_packages(lock, base, request.engine)
     return lines
 
 
@@ -76,9 +79,9 @@ def _about_lock(request: Request, lock: Lock | None) -> list[str]:
     return [f"lock: {lock.hash} of an earlier solve on this machine; nothing is solved", _packages(lock)]
 
 
-def _about_packages(lock: Lock, base: Base) -> list[str]:
+def _about_packages(lock: Lock, base: Base, engine: str) -> list[str]:
     try:
-        plan = assemble.plan(lock, base, store.store())
+        plan = content.plan(lock, base, store.store())
     except EnvironmentBuildError as error:
         return [f"the build would fail: {error}"]
     lines = []
@@ -90,12 +93,16 @@ def _about_packages(lock: Lock, base: Base) -> list[str]:
             "laid out and compiled, since no image on this machine has had them with this Python yet: "
             + ", ".join(str(one) for one in plan.missing)
         )
-    contents = [part for fragment in plan.there.values() for part in fragment.parts if not part.kept]
-    large = layers.foundation(contents, len(base.layers))
-    for layer in large:
-        lines.append(f"a layer of its own: {layer.title}, {layer.size / 1e6:.1f} MB")
-    lines.append("sent to the engine: the layers that it lacks, from the first that no image of it has on")
-    return lines
+        return [*lines, "sent to the engine: their layers, and those above them"]
+    image = content.describe(plan, content.layers_of(plan, plan.there, store.store(), _never))
+    there = loading.present(engine, image, base)
+    lacking = image.blobs[there:]
+    size = sum(blob.size for blob in lacking)
+    return [*lines, f"sent to the engine: {size / 1e6:.1f} MB in {len(lacking)} layers; it has the {there} below them"]
+
+
+def _never(part: Part) -> Iterator[bytes]:
+    raise EnvironmentBuildError(f"{part.package} has to be laid out first")
 
 
 def _packages(lock: Lock | None) -> str:

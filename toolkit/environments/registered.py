@@ -101,6 +101,7 @@ class Registered:
     def put_locks(self, name: str, version: str, locks: tuple[LockFile, ...]) -> None:
         """Keep locks beside a version."""
         with self._errors(name):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
             write_json(str(self.root / name / f"{version}{_LOCKS}"), [lock.to_dict() for lock in locks])
 
     def _claim(self, version: Version) -> Version | None:
