@@ -20,6 +20,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "agent_memory",
         "torch_environment",
     ),
+    "images": (
+        "small_environment",
+    ),
 }
 
 

@@ -167,6 +167,12 @@ def test_what_is_refused_when_it_is_used(package: str, words: str) -> None:
         ("dependencys: [python]\n", "unknown key 'dependencys'; a conda specification has the keys"),
         ("name: x\n", "there is no 'dependencies'"),
         ("", "is empty"),
+        (
+            "dependencies: [python=3.11, python<3.13]\n",
+            "'python<3.13' stands beside 'python=3.11'; write what is asked",
+        ),
+        ("dependencies: [python]\nchannels: ['']\n", "an entry of 'channels' is '', where a text belongs"),
+        ("dependencies: [python]\nvariables: {'A=B': 1}\n", "line 2: 'A=B' cannot be a variable: a name has no '='"),
     ],
 )
 def test_files_that_are_broken(text: str, words: str, tmp_path: Path) -> None:

@@ -72,6 +72,28 @@ def test_names_that_are_refused(name: str) -> None:
         Environment(name)
 
 
+@pytest.mark.parametrize("path", [None, 3, ""])
+def test_a_file_that_is_no_path(path: str) -> None:
+    for read in (Environment.from_conda_specification, Environment.from_pip_requirements):
+        with pytest.raises(EnvironmentSpecificationError, match="give its path, as in"):
+            read("mine", path)
+
+
+def test_the_version_of_pip(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("six\n")
+    specification = Environment.from_pip_requirements(
+        "mine", tmp_path / "requirements.txt", "24.0"
+    ).python.specification
+    assert specification is not None and specification.conda == ("pip=24.0",)
+
+
+def test_variables_that_no_system_takes() -> None:
+    environment = Environment("mine")
+    environment.environment_variables["A=B"] = "1"
+    with pytest.raises(UserErrorException, match="'A=B' cannot be a variable in environment_variables"):
+        environment.resolve("auto")
+
+
 def test_without_a_specification_it_is_the_interpreter_that_submits() -> None:
     resolved = Environment("mine").resolve("auto")
     assert resolved == {
@@ -140,6 +162,13 @@ def test_one_that_is_not_there(file: Path, workspace: Workspace) -> None:
     Environment.from_conda_specification("other", file).register(workspace)
     with pytest.raises(UserErrorException, match="no environment 'other' version 7 in the workspace 'test'; it has: o"):
         Environment.get(workspace, "other", "7")
-    for version in ("latest", "1.5"):
+    with pytest.raises(UserErrorException, match="only one of version and label"):
+        Environment.get(workspace, "other", "1", label="latest")
+    with pytest.raises(UserErrorException, match="the only label is 'latest'"):
+        Environment.get(workspace, "other", label="prod")
+    assert Environment.get(workspace, "other", label="latest").version == "1"
+    with pytest.raises(UserErrorException, match="labels are not offered; name the version"):
+        Environment.label(workspace, "other", "1", ["prod"])
+    for version in ("latest", "1.5", "../other/1"):
         with pytest.raises(UserErrorException, match=f"version {version}"):
             Environment.get(workspace, "other", version)

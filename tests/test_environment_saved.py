@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs
 from toolkit import ContainerRegistry, Environment, StorageError, UserErrorException
 from toolkit.environments import definition
 
@@ -72,18 +77,27 @@ def test_overwriting(environment: Environment, tmp_path: Path) -> None:
         environment.save_to_directory(tmp_path / "file", overwrite=True)
 
 
-def test_nothing_is_left_where_it_cannot_be_written(
-    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    able = os.geteuid() == 0 and shutil.which("mount")
+    needs(able and subprocess.run(command, check=False).returncode == 0, "root, and leave to mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
-    (tmp_path / "in").mkdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
-        with pytest.raises(StorageError, match="the disk is full"):
-            environment.save_to_directory(tmp_path / "in" / "saved")
-    assert list((tmp_path / "in").iterdir()) == []
+
+def test_a_full_disk_is_left_as_it_was(environment: Environment, small_disk: Path) -> None:
+    environment.save_to_directory(small_disk / "there")
+    before = {path.name: path.read_text() for path in (small_disk / "there").iterdir()}
+    environment.docker.base_dockerfile = "FROM base\n" + "# long\n" * 20_000
+    for folder in ("new", "there"):
+        with pytest.raises(StorageError, match=r"cannot save environment 'mine' to .*: the disk is full"):
+            environment.save_to_directory(small_disk / folder, overwrite=True)
+    assert [path.name for path in small_disk.iterdir()] == ["there"]
+    assert {path.name: path.read_text() for path in (small_disk / "there").iterdir()} == before
 
 
 def test_locks_are_saved_and_count(tmp_path: Path) -> None:
@@ -93,8 +107,6 @@ def test_locks_are_saved_and_count(tmp_path: Path) -> None:
     environment.save_to_directory(tmp_path / "saved")
     loaded = Environment.load_from_directory(tmp_path / "saved")
     assert definition.of(loaded) == definition.of(environment) and loaded.locks[0].hash == environment.locks[0].hash
-    with (tmp_path / "saved" / "conda_dependencies.yml").open("a") as file:
-        file.write("  - attrs\n")
     (tmp_path / "saved" / "conda_dependencies.yml").write_text("dependencies: [python>=3.8, pip: [attrs]]\n")
     with pytest.raises(UserErrorException, match="has changed since its lock"):
         Environment.load_from_directory(tmp_path / "saved")

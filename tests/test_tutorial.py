@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, end_processes
+from tests.conftest import REPOSITORY, end_processes, needs
+from tests.rig import torch_pair
 from toolkit import Workspace
+from toolkit.configuration import TEMPLATE
 from toolkit.inscript.files import read_json
+from toolkit.status import read_events
 
 pytest.importorskip("torch", reason="needs torch, from the extra `train`")
 
@@ -72,5 +75,40 @@ def test_the_control_script_trains_the_net_and_its_curve_is_in_mlflow(project: P
         assert "20_image_build_log" not in second, "the environment is there: nothing is built"
         newest = next(workspace.experiments["day1-experiment-train"].get_runs())
         assert newest.get_snapshot_id() == run.get_snapshot_id(), "unchanged sources are the same snapshot"
+    finally:
+        end_processes(workspace)
+
+
+def test_by_changing_one_string_it_trains_in_a_container(
+    project: Path, channel: Path, base_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tutorial's environment, with the channel that can be reached here and torch's build for CPUs, as an image."""
+    needs(not torch_pair.why_not(), torch_pair.why_not())
+    wheel, torch = torch_pair.make(tmp_path / "pair"), torch_pair.torch_wheel()
+    assert torch is not None
+    monkeypatch.setenv("PIP_FIND_LINKS", f"{wheel.parent} {torch.parent}")
+    script, spec = project / "04-run-pytorch.py", project / "environments" / "pytorch-env.yml"
+    script.write_text(script.read_text().replace('"cpu-cluster"', '"docker"'))
+    spec.write_text(spec.read_text().replace("conda-forge", f"file://{channel}"))
+    workspace = Workspace.create("tutorial")
+    docker = f"docker: {{type: docker, shares: local, base_image: '{base_image}'}}"
+    configuration = TEMPLATE.replace("docker: {type: docker, shares: local}", docker)
+    workspace.paths.configuration.write_text(configuration)
+    try:
+        first = control(project, "--epochs", "1", "--max-batches", "300", "--log-every", "100")
+        assert "Streaming azureml-logs/20_image_build_log.txt" in first
+        assert "epoch=1, batch=  300: loss " in first and "Finished Training" in first
+        (run,) = workspace.experiments["day1-experiment-train"].get_runs()
+        assert all(1.5 < loss < 3 for loss in run.get_metrics()["loss"])
+        assert "outputs/net.pt" in run.get_file_names()
+        facts = run.get_details()["environment"]
+        assert facts["image"].startswith("sha256:") and facts["torch"]["variant"] == "cpu"
+
+        (project / "src" / "train.py").write_text((project / "src" / "train.py").read_text() + "\n# edited\n")
+        control(project, "--epochs", "1", "--max-batches", "50", "--log-every", "50")
+        newest = next(workspace.experiments["day1-experiment-train"].get_runs())
+        assert newest.get_snapshot_id() != run.get_snapshot_id()
+        assert newest.get_details()["environment"]["image"] == facts["image"], "code is no part of an image"
+        assert "Preparing" not in [event.status for event in read_events(newest.directory)]
     finally:
         end_processes(workspace)

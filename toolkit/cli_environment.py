@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -58,8 +59,13 @@ def _facts(environment: Environment) -> dict[str, Any]:
 
 def _lock(options: argparse.Namespace, workspace: Callable[[argparse.Namespace], Workspace]) -> None:
     file = _file(options)
-    environment = _from_file(file, with_lock=False) if file else _named(options, workspace(options))
-    path = environment.lock(options.output, options.gpu, options.image or None, upgrade=options.upgrade)
+    if file is None:
+        found: Workspace | None = workspace(options)
+        environment = _named(options, workspace(options))
+    else:
+        found = workspace(options) if options.workspace or options.image else None
+        environment = _from_file(file, with_lock=False)
+    path = environment.lock(options.output, options.gpu, options.image or None, found, options.upgrade)
     _print(options, {"lock": path, "hash": environment.locks[0].hash}, f"Wrote {path}")
 
 
@@ -76,12 +82,10 @@ def _build(options: argparse.Namespace, workspace: Workspace) -> None:
 
 
 def _explain(options: argparse.Namespace, workspace: Workspace) -> None:
-    from toolkit import image_build
-
     environment = _of(options, workspace)
-    target = options.target or image_build.default_target(environment, workspace)
-    lines = image_build.explain(image_build.request_of(environment, workspace, target))
-    _print(options, {"environment": environment.name, "target": target, "lines": lines}, "\n".join(lines))
+    with redirect_stdout(io.StringIO()):
+        lines = environment.explain(workspace, options.target)
+    _print(options, {"environment": environment.name, "lines": lines}, "\n".join(lines))
 
 
 def _of(options: argparse.Namespace, workspace: Workspace) -> Environment:

@@ -292,7 +292,7 @@ class Environment:
         path: str | os.PathLike[str] | None = None,
         gpu: bool = False,
         image: bool | None = None,
-        package_source: str = "auto",
+        workspace: Workspace | None = None,
         upgrade: bool = False,
     ) -> str:
         """Write a lock file: exactly what the environment comes to. It is solved where this machine has not yet.
@@ -303,7 +303,7 @@ class Environment:
             path: the file; None is beside the specification that the environment was made from, or NAME.lock.json.
             gpu: for runs with a GPU.
             image: for container images; None is whether the environment has a base image.
-            package_source: where the environment has none of its own.
+            workspace: says where packages and base images come from; None for the defaults.
             upgrade: solve anew, for the versions of today; later builds on this machine take them.
 
         Returns:
@@ -318,7 +318,7 @@ class Environment:
         from toolkit.environments import lock_file
 
         kind = lock_file.IMAGE if (self.docker.has_base if image is None else image) else lock_file.PREFIX
-        made = registration.make_lock(self, package_source, gpu, kind, upgrade)
+        made = registration.make_lock(self, workspace, gpu, kind, upgrade)
         file = (
             Path(path) if path else lock_file.beside(self._file) if self._file else Path(self.name + lock_file.SUFFIX)
         )
@@ -454,11 +454,12 @@ class Environment:
         Args:
             compute_target: a name or a `ComputeTarget`; None chooses as `build` does.
         """
-        from toolkit import image_build
+        from toolkit.environments import explain
         from toolkit.script_run_config import target_name
 
         name = None if compute_target is None else target_name(compute_target)
-        lines = image_build.explain(self._request(workspace, name))
+        request = self._request(workspace, name)
+        lines = explain.explain(request) if request.key else ["nothing is built: runs use an interpreter as it is"]
         for line in lines:
             print(line)
         return lines

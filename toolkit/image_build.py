@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,17 +138,26 @@ def request_of(environment: Environment, workspace: Workspace, target: str) -> R
         ComputeTargetException: there is no such target, or its settings cannot work.
         UserErrorException: something in the environment cannot work.
     """
+    image, address = images_of(workspace, target)
+    gpu = bool(workspace.configuration.compute_targets[target].get("gpus"))
+    document = environment.resolve(workspace.configuration.package_source, image, gpu)
+    return Request.from_dict({**document, "engine": address})
+
+
+def images_of(workspace: Workspace, target: str) -> tuple[ImageDefaults | None, str]:
+    """What a compute target says of images, and its engine's address; None and "" for one that runs none.
+
+    Raises:
+        ComputeTargetException: there is no such target, or its settings cannot work.
+    """
     from toolkit.targets import registry
 
     settings = workspace.configuration
-    kind = registry.check(target, settings, workspace.paths.configuration)
+    if not registry.check(target, settings, workspace.paths.configuration).runs_images:
+        return None, ""
     asked = settings.compute_targets[target]
-    image = None
-    if kind.runs_images:
-        image = ImageDefaults(str(asked.get("base_image") or DEFAULT_BASE_IMAGE), settings.image_registry)
-    document = environment.resolve(settings.package_source, image, bool(asked.get("gpus")))
-    address = engine.address(str(asked.get("engine") or "")) if image else ""
-    return Request.from_dict({**document, "engine": address})
+    defaults = ImageDefaults(str(asked.get("base_image") or DEFAULT_BASE_IMAGE), settings.image_registry)
+    return defaults, engine.address(str(asked.get("engine") or ""))
 
 
 def default_target(environment: Environment, workspace: Workspace, image: bool | None = None) -> str:
@@ -235,30 +243,3 @@ def details(request: Request) -> DockerImageDetails:
             "specification": request.specification.to_dict() if request.specification else None,
         },
     )
-
-
-def explain(request: Request) -> list[str]:
-    """What would be built for a request, what is reused, and why: a line each."""
-    explained = _explainer()
-    return explained(request) if explained is not None else _in_short(request)
-
-
-def _explainer() -> Callable[[Request], list[str]] | None:
-    import importlib
-
-    try:
-        found: Callable[[Request], list[str]] = importlib.import_module("toolkit.environments.explain").explain
-    except ModuleNotFoundError:
-        return None
-    return found
-
-
-def _in_short(request: Request) -> list[str]:
-    from toolkit.environments.store import find
-
-    if not request.key:
-        return ["nothing is built: runs use an interpreter of this machine as it is"]
-    present = find(request.key)
-    if present is not None:
-        return [f"nothing is built: the environment {request.key[:12]} is there, in {present.root}"]
-    return [f"the environment {request.key[:12]} would be built: nothing with these packages is there yet"]

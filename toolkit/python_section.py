@@ -38,9 +38,9 @@ class PythonSection:
         Raises:
             EnvironmentSpecificationError: an entry of `conda_dependencies` is not one that conda or pip knows.
         """
-        from toolkit.conda_dependencies import CondaDependencies
+        from toolkit.environments.spec import EnvironmentSpec
 
-        if not isinstance(self._asked, CondaDependencies):
+        if self._asked is None or isinstance(self._asked, EnvironmentSpec):
             return self._asked
         if self._untouched and self._asked.serialize_to_string() == self._untouched:
             return None

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from toolkit.environments import curated, definition, lock_file
 from toolkit.environments.lock_file import LockFile
 from toolkit.environments.registered import Registered, Version
-from toolkit.errors import TrackingError, UserErrorException
+from toolkit.errors import ContainerEngineError, TrackingError, UserErrorException
 
 if TYPE_CHECKING:
     from toolkit.environment import Environment
+    from toolkit.environments.request import ImageDefaults
     from toolkit.workspace import Workspace
 
 _RESERVED = re.compile(r"AzureML|Microsoft")
@@ -72,29 +73,26 @@ def get(workspace: Workspace, name: str, version: str | None, label: str | None)
     kept = local.read(name, chosen) if _is_version(chosen) else None
     if kept is None:
         raise _not_there(workspace, name, wanted, uri)
-    return _as(definition.load(name, chosen, kept.definition), chosen, workspace, local)
+    return _loaded(kept, workspace, local)
 
 
 def listing(workspace: Workspace) -> dict[str, Environment]:
     """See `Environment.list`."""
     local = _local(workspace)
-    found = {name: get_local(workspace, local, name) for name in local.names()}
+    kept = [local.read(name, local.versions(name)[-1]) for name in local.names()]
+    found = {one.name: _loaded(one, workspace, local) for one in kept if one is not None}
     uri = workspace.configuration.tracking_uri
     if uri:
         cache = _shared(workspace, uri)
         for name, versions in _shared_versions(uri, cache).items():
-            fetched = _fetched(cache, uri, name, versions[-1])
-            if fetched is not None:
-                found[name] = _as(definition.load(name, fetched.version, fetched.definition), fetched.version,
-                                  workspace, cache)  # fmt: skip
+            latest = cache.read(name, versions[-1]) or _fetched(cache, uri, name, versions[-1])
+            if latest is not None:
+                found[name] = _loaded(latest, workspace, cache)
     return dict(sorted(found.items()))
 
 
-def get_local(workspace: Workspace, kept: Registered, name: str) -> Environment:
-    """The latest version of a name that there is."""
-    found = kept.read(name, kept.versions(name)[-1])
-    assert found is not None
-    return _as(definition.load(name, found.version, found.definition), found.version, workspace, kept)
+def _loaded(version: Version, workspace: Workspace, kept: Registered) -> Environment:
+    return _as(definition.load(version.name, version.version, version.definition), version.version, workspace, kept)
 
 
 # -- the locks of a version -------------------------------------------------------------------------------------------
@@ -105,32 +103,47 @@ def solved_locks(environment: Environment, workspace: Workspace) -> tuple[LockFi
     if environment.locks or environment.uses_own_interpreter:
         return environment.locks
     kind = lock_file.IMAGE if environment.docker.has_base else lock_file.PREFIX
-    source = workspace.configuration.package_source
-    cpu = make_lock(environment, source, gpu=False, kind=kind)
-    if cpu.fits(True, kind):
-        return (cpu,)
-    return (cpu, make_lock(environment, source, gpu=True, kind=kind))
+    try:
+        cpu = make_lock(environment, workspace, gpu=False, kind=kind)
+        return (cpu,) if cpu.fits(True, kind) else (cpu, make_lock(environment, workspace, gpu=True, kind=kind))
+    except ContainerEngineError as error:
+        print(
+            f"toolkit: environment '{environment.name}' is registered without a lock, since that needs its base "
+            f"image: {error}",
+            file=sys.stderr,
+        )
+        return ()
 
 
-def make_lock(environment: Environment, package_source: str, gpu: bool, kind: str, anew: bool = False) -> LockFile:
+def make_lock(
+    environment: Environment, workspace: Workspace | None, gpu: bool, kind: str, anew: bool = False
+) -> LockFile:
     """The lock of an environment: its own, the one that it came to on this machine before, or a new one.
 
     Args:
+        workspace: says where packages and base images come from; None for the defaults.
         anew: solve it in any case.
 
     Raises:
         UserErrorException: it has no packages.
         EnvironmentBuildError: no solution; with the solver's own words.
+        ContainerEngineError: the base of its image cannot be had.
     """
-    from toolkit.environments import locking, resolve
+    from toolkit import image_build
+    from toolkit.environments import engine, locking
     from toolkit.environments.request import ImageDefaults, Request
 
     if anew and environment.locks:
         environment = environment.clone(environment.name)
         environment.hold_locks((), given=False)
-    image = ImageDefaults() if kind == lock_file.IMAGE else None
-    resolved = resolve.resolve(environment, package_source, image, gpu)
-    request = Request.from_dict(resolved)
+    image, address = None, ""
+    if kind == lock_file.IMAGE and workspace is None:
+        image, address = ImageDefaults(), engine.address()
+    elif kind == lock_file.IMAGE and workspace is not None:
+        target = image_build.default_target(environment, workspace, image=True)
+        image, address = image_build.images_of(workspace, target)
+    source = workspace.configuration.package_source if workspace is not None else "auto"
+    request = Request.from_dict({**environment.resolve(source, image, gpu), "engine": address})
     if request.specification is None:
         raise UserErrorException(
             f"environment '{environment.name}' has no packages to lock: it runs on an interpreter as it is"
@@ -160,18 +173,32 @@ _NOTHING = Version("", "", {}, "")
 
 
 def _known_locks(environment: Environment, workspace: Workspace) -> tuple[LockFile, ...]:
-    """What the specification came to on this machine, where it was built here."""
-    from toolkit.environments import locking, resolve
+    """What the specification came to on this machine, where it was solved here."""
+    from toolkit.environments import key, locking, resolve
+    from toolkit.environments.request import ImageDefaults
 
     source = workspace.configuration.package_source
-    found = []
     specification = resolve.asked(environment, source)
     assert specification is not None
+    image = resolve.image_request(environment, _image_defaults(workspace) or ImageDefaults())
+    found = []
     for gpu in (False, True):
-        lock = locking.known(specification.key(gpu))
-        if lock is not None:
-            found.append(LockFile(specification, lock, gpu, lock_file.PREFIX))
+        packages = specification.key(gpu)
+        prefix, of_image = locking.known(packages), locking.known(key.image_key(packages, image), image=True)
+        if prefix is not None:
+            found.append(LockFile(specification, prefix, gpu, lock_file.PREFIX))
+        if of_image is not None:
+            found.append(LockFile(specification, of_image, gpu, lock_file.IMAGE))
     return tuple(found)
+
+
+def _image_defaults(workspace: Workspace) -> ImageDefaults | None:
+    """What the workspace's first compute target that runs images says of them."""
+    from toolkit import image_build
+
+    targets = workspace.configuration.compute_targets
+    found = (image_build.images_of(workspace, name)[0] for name, one in targets.items() if one["type"] == "docker")
+    return next(found, None)
 
 
 # -- shared through the tracking server -------------------------------------------------------------------------------
@@ -207,7 +234,7 @@ def _get_shared(workspace: Workspace, uri: str, name: str, version: str | None) 
         found = cache.read(name, version)
     if found is None:
         return None
-    return _as(definition.load(name, found.version, found.definition), found.version, workspace, cache)
+    return _loaded(found, workspace, cache)
 
 
 def _fetched(cache: Registered, uri: str, name: str, version: str | None) -> Version | None:

@@ -109,18 +109,18 @@ def test_a_version_without_packages_needs_no_lock(machine: Machine, name: str) -
 
 
 def test_many_that_register_at_once_get_numbers_of_their_own(uri: str, name: str) -> None:
-    """Six processes, three definitions: each definition has one version, whoever was first, and no number is shared."""
+    """Four processes, two definitions: each definition has one version, whoever was first, and no number is shared."""
     code = "import sys, json; from toolkit.agent.shared_environments import publish\n"
     code += "print(publish(*json.loads(sys.argv[1]))['version'])"
-    asked = [[uri, name, str(number % 3) * 64, {"number": number % 3}, []] for number in range(6)]
+    asked = [[uri, name, str(number % 2) * 64, {"number": number % 2}, []] for number in range(4)]
     running = [
         subprocess.Popen([sys.executable, "-c", code, json.dumps(one)], stdout=subprocess.PIPE, text=True)
         for one in asked
     ]
     versions = [process.communicate()[0].strip() for process in running]
-    assert versions[:3] == versions[3:] and sorted(versions[:3]) == ["1", "2", "3"]
-    assert shared_environments.versions(uri)[name] == ["1", "2", "3"]
-    for one, version in zip(asked, versions):
+    assert versions[:2] == versions[2:] and sorted(versions[:2]) == ["1", "2"]
+    assert shared_environments.versions(uri)[name] == ["1", "2"]
+    for one, version in zip(asked[:2], versions):
         found = shared_environments.fetch(uri, name, version)
         assert found is not None and found["definition"] == one[3]
 
@@ -128,25 +128,28 @@ def test_many_that_register_at_once_get_numbers_of_their_own(uri: str, name: str
 def test_one_that_ended_in_the_middle_is_not_seen_and_its_number_not_given_again(uri: str, name: str) -> None:
     from mlflow import MlflowClient
 
-    def publish(letter: str) -> str:
-        return str(shared_environments.publish(uri, name, letter * 64, {letter: 1}, [])["version"])
-
     client = MlflowClient(tracking_uri=uri)
+    shared = shared_environments.Shared(client)
+
+    def publish(letter: str) -> str:
+        return str(shared.publish(name, letter * 64, {letter: 1}, [])["version"])
+
     assert publish("a") == "1"
     experiment = client.get_experiment_by_name(EXPERIMENT)
     tags = {"name": name, "version": "2", "digest": "b" * 64}
     client.create_run(experiment.experiment_id, tags={f"toolkit.environment.{k}": v for k, v in tags.items()})
-    assert shared_environments.versions(uri)[name] == ["1"]
-    assert shared_environments.fetch(uri, name, "2") is None
+    assert shared.versions()[name] == ["1"]
+    assert shared.fetch(name, "2") is None
     assert publish("b") == "3"
-    (found,) = client.search_runs([experiment.experiment_id], f"tags.`toolkit.environment.version` = '3' "
-                                  f"AND tags.`toolkit.environment.name` = '{name}'")  # fmt: skip
+    wanted = f"tags.`toolkit.environment.version` = '3' AND tags.`toolkit.environment.name` = '{name}'"
+    (found,) = client.search_runs([experiment.experiment_id], wanted)
     client.delete_run(found.info.run_id)
     assert publish("b") == "4", "deleted by somebody, wanted again"
     client.delete_experiment(experiment.experiment_id)
     assert publish("c") == "5"
-    assert [one.name for one in client.search_experiments()].count(EXPERIMENT) == 1
-    assert not [one.name for one in client.search_experiments() if "claims" in one.name], "claims are out of sight"
+    experiments = [one.name for one in client.search_experiments()]
+    assert experiments.count(EXPERIMENT) == 1
+    assert not [one for one in experiments if "claims" in one], "claims are out of sight"
 
 
 def test_while_the_server_is_down_the_copies_serve(

@@ -117,6 +117,18 @@ def test_torch_and_torchvision_are_of_one_build(place: Store, monkeypatch: pytes
 
 
 @needs_torch
+def test_find_links_of_pip_count_beside_those_of_the_specification(
+    place: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option on uv's command line hides the variable of the same meaning."""
+    assert TORCH is not None
+    monkeypatch.setenv("PIP_FIND_LINKS", str(TORCH.parent))
+    name, version = TORCH.name.split("-")[:2]
+    lock, _ = _solve(EnvironmentSpec(pip=(f"--find-links {tmp_path}", f"{name}=={version}")), place)
+    assert f"{name}=={version}" in lock.requirements
+
+
+@needs_torch
 def test_torch_as_the_user_pinned_it(place: Store) -> None:
     assert TORCH is not None
     version = TORCH.name.split("-")[1]

@@ -126,7 +126,7 @@ def main(arguments: list[str]) -> int:
     try:
         from mlflow import MlflowClient
 
-        shared = _Shared(MlflowClient(tracking_uri=request["uri"]))
+        shared = Shared(MlflowClient(tracking_uri=request["uri"]))
         answer = {"result": _OPERATIONS[request["operation"]](shared, request)}
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
@@ -134,7 +134,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-class _Shared:
+class Shared:
     """The shared environments as one client sees them."""
 
     def __init__(self, client: MlflowClient) -> None:
@@ -164,16 +164,20 @@ class _Shared:
     def publish(
         self, name: str, digest: str, definition: dict[str, Any], locks: list[dict[str, Any]]
     ) -> dict[str, Any]:
+        from mlflow.entities import ViewType
+
+        experiment = self._experiment()
         present = self._published(name, digest)
         if present is None and not self._claim(name, digest[:32]):
             present = self._wait_for(name, digest)  # else whoever claimed it has ended, or its run was deleted
         if present is not None:
             return self._document(present)
-        number = 1 + max((int(run.data.tags[_VERSION]) for run in self._runs(name)), default=0)
+        taken = [int(run.data.tags[_VERSION]) for run in self._runs(name, ViewType.ALL)]
+        number = 1 + max(taken, default=0)
         while not self._claim(name, str(number)):
             number += 1
         tags = {_NAME: name, _VERSION: str(number), _DIGEST: digest}
-        run = self._client.create_run(self._experiment(), tags=tags, run_name=f"{name}:{number}")
+        run = self._client.create_run(experiment, tags=tags, run_name=f"{name}:{number}")
         self._client.log_dict(run.info.run_id, definition, "definition.json")
         self._client.log_dict(run.info.run_id, locks, "locks.json")
         self._client.set_tag(run.info.run_id, _READY, "true")
@@ -262,7 +266,7 @@ def _is_ready(run: Run) -> bool:
     return bool(run.data.tags.get(_READY))
 
 
-_OPERATIONS: dict[str, Callable[[_Shared, dict[str, Any]], Any]] = {
+_OPERATIONS: dict[str, Callable[[Shared, dict[str, Any]], Any]] = {
     "versions": lambda shared, _: shared.versions(),
     "fetch": lambda shared, asked: shared.fetch(asked["name"], asked["version"]),
     "publish": lambda shared, asked: shared.publish(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from toolkit.environments import credentials, platforms
+from toolkit.environments import base_probe, credentials, platforms
+from toolkit.environments.archive import Blob
 from toolkit.environments.engine import connect, engine_errors
 from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
@@ -21,16 +21,7 @@ from toolkit.inscript.files import read_json, write_json
 
 if TYPE_CHECKING:
     from docker import DockerClient
-    from docker.models.containers import Container
 
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_LIBC = (
-    "/lib/x86_64-linux-gnu/libc.so.6", "/lib/aarch64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6",
-    "/lib/libc.so.6",
-)  # fmt: skip
-_LIBC_VERSION = re.compile(rb"GNU C Library .{0,80}?version (\d+\.\d+)")
-_LIBC_NAME = re.compile(r"libc-(\d+\.\d+)\.so$")
-_VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 _KEPT = ("Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes", "StopSignal", "Shell")
 _SHOWN = 20
 
@@ -48,6 +39,7 @@ class Base:
         libc: the version of its glibc; "" without one.
         python: the path of its own Python; "" without one.
         python_version: as in "3.11.2".
+        blobs: its layers as the engine keeps them; none where that is no concern of ours.
     """
 
     reference: str
@@ -58,6 +50,7 @@ class Base:
     libc: str = ""
     python: str = ""
     python_version: str = ""
+    blobs: tuple[Blob, ...] = ()
 
     @property
     def platform(self) -> Platform:
@@ -247,7 +240,7 @@ def _looked_at(client: DockerClient, reference: str, found: dict[str, Any], log:
     file = store.base(found["Id"])
     record = read_json(str(file))
     if record is None:
-        record = _look(client, found)
+        record = base_probe.look(client, found)
         with storage_errors("cannot write what is known of the base image", file):
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_json(str(file), record)
@@ -261,69 +254,9 @@ def _looked_at(client: DockerClient, reference: str, found: dict[str, Any], log:
 def _base(reference: str, found: dict[str, Any], record: dict[str, Any]) -> Base:
     config = {name: value for name, value in (found.get("Config") or {}).items() if name in _KEPT and value}
     layers = tuple((found.get("RootFS") or {}).get("Layers") or ())
-    return Base(reference, found["Id"], layers, found["Architecture"], config, **record)
-
-
-def _look(client: DockerClient, found: dict[str, Any]) -> dict[str, str]:
-    """What is in an image; only its Python is run, without a network."""
-    config = found.get("Config") or {}
-    container = client.containers.create(found["Id"], ["/nothing"], network_mode="none")
-    try:
-        libc = next(filter(None, (_libc(container, path) for path in _LIBC)), "")
-        python = _python(container, config)
-    finally:
-        container.remove(force=True)
-    version = _version(client, found["Id"], python) if python else ""
-    return {"libc": libc, "python": python if version else "", "python_version": version}
-
-
-def _libc(container: Container, path: str) -> str:
-    """The version of the glibc at a path; "" where there is none."""
-    from docker.errors import NotFound
-
-    try:
-        packed, state = container.get_archive(path)
-    except NotFound:
-        return ""
-    named = _LIBC_NAME.search(str((state or {}).get("linkTarget", "")))
-    if named:
-        return named[1]
-    with tarfile.open(fileobj=io.BytesIO(b"".join(packed))) as archive:
-        member = archive.next()
-        file = archive.extractfile(member) if member is not None and member.isreg() else None
-        match = _LIBC_VERSION.search(file.read()) if file else None
-    return match[1].decode() if match else ""
-
-
-def _python(container: Container, config: dict[str, Any]) -> str:
-    """The interpreter that `python3` or `python` is in an image; "" without one."""
-    variables = dict(one.split("=", 1) for one in config.get("Env") or () if "=" in one)
-    for name in ("python3", "python"):
-        for folder in variables.get("PATH", _DEFAULT_PATH).split(":"):
-            if _exists(container, f"{folder}/{name}"):
-                return f"{folder}/{name}"
-    return ""
-
-
-def _exists(container: Container, path: str) -> bool:
-    from docker.errors import NotFound
-
-    try:
-        packed, _ = container.get_archive(path)
-        packed.close()  # type: ignore[attr-defined]
-    except NotFound:
-        return False
-    return True
-
-
-def _version(client: DockerClient, image: str, python: str) -> str:
-    """The version that an interpreter says it is; "" where it does not start."""
-    from docker.errors import APIError, ContainerError
-
-    try:
-        said = client.containers.run(
-            image, ["-I", "-c", _VERSION], entrypoint=[python], network_mode="none", remove=True, user="0"
-        )
-    except (ContainerError, APIError):
-        return ""
-    return str(said.decode()).strip()
+    diffs = [one.removeprefix("sha256:") for one in layers]
+    kept = tuple(Blob(digest, size, diff, kind) for (digest, size, kind), diff in zip(record["blobs"], diffs))
+    return Base(
+        reference, found["Id"], layers, found["Architecture"], config, record["libc"], record["python"],
+        record["python_version"], kept,
+    )  # fmt: skip

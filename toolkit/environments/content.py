@@ -90,7 +90,8 @@ def describe(plan: Plan, composed: Sequence[Layer]) -> Description:
         "CONDA_PREFIX" if lock.conda else "VIRTUAL_ENV": IN_IMAGE,
     }
     labels = {loading.LABEL: lock.hash, "toolkit.base": base.reference}
-    below = [Blob(one.removeprefix("sha256:"), 0, one.removeprefix("sha256:")) for one in base.layers]
+    diffs = [one.removeprefix("sha256:") for one in base.layers]
+    below = base.blobs or [Blob(diff, 0, diff) for diff in diffs]
     above = [Blob(layer.digest, layer.size, layer.digest) for layer in composed]
     return archive.describe(base.architecture, base.config, environ, labels, (*below, *above))
 
@@ -132,4 +133,4 @@ def _public(lock: Lock) -> dict[str, Any]:
 
 
 def _json(document: object) -> bytes:
-    return json.dumps(document, sort_keys=True, indent=1).encode()
+    return json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.environments import archive
+from toolkit.environments import archive, base_probe
 from toolkit.environments.archive import Blob, Description
 from toolkit.environments.bases import Base
 from toolkit.environments.engine import connect, engine_errors, unreachable
@@ -26,8 +26,6 @@ REPOSITORY = "toolkit/env"
 LABEL = "toolkit.lock"
 """The label of the images that the toolkit made: the hash of the lock."""
 
-_GZIP = b"\x1f\x8b"
-_LAYER = "application/vnd.oci.image.layer.v1.tar"
 _SECONDS_BETWEEN_LINES = 2.0
 _FULL = ("no space left on device", "disk quota exceeded")
 
@@ -201,12 +199,11 @@ def _extract(saved: tarfile.TarFile, name: str, target: Path) -> Path:
 def _blob(file: Path, diff: str) -> Blob:
     digest = hashlib.sha256()
     with file.open("rb") as handle:
-        first = handle.read(2)
+        first = handle.read(4)
         digest.update(first)
         while piece := handle.read(1 << 20):
             digest.update(piece)
-    packed = "+gzip" if first == _GZIP else ""
-    return Blob(digest.hexdigest(), file.stat().st_size, diff.removeprefix("sha256:"), _LAYER + packed)
+    return Blob(digest.hexdigest(), file.stat().st_size, diff.removeprefix("sha256:"), base_probe.media_type(first))
 
 
 def _reader(file: Path) -> Callable[[], Iterator[bytes]]:

@@ -56,10 +56,13 @@ class LockFile:
         return _asked(self.specification) == _asked(specification)
 
     def fits(self, gpu: bool, kind: str) -> bool:
-        """Whether a run on this machine, with or without a GPU, in a prefix or an image, can use it."""
+        """Whether a run on this machine, with or without a GPU, in a prefix or an image, can use it.
+
+        Whether it is for the platform of an image is known when there is the image's base.
+        """
         same_kind = self.kind == kind or bool(self.lock.conda)
         same_gpu = self.gpu == gpu or not (self.lock.torch or self.lock.conda)
-        return same_kind and same_gpu and self.lock.platform == this_platform()
+        return same_kind and same_gpu and (kind == IMAGE or self.lock.platform == this_platform())
 
     def to_dict(self) -> dict[str, Any]:
         """The file as JSON has it."""
@@ -151,7 +154,7 @@ def read(path: str | os.PathLike[str], this_platform_only: bool = True) -> LockF
         lock = LockFile.from_dict(document)
     except (UserErrorException, KeyError, TypeError, ValueError, IndexError) as error:
         raise UserErrorException(f"the lock {file} is broken ({type(error).__name__}: {error}). {_ANEW}") from error
-    if this_platform_only and lock.lock.platform != this_platform():
+    if this_platform_only and lock.kind == PREFIX and lock.lock.platform != this_platform():
         raise UserErrorException(
             f"the lock {file} was made on {lock.lock.platform}, and this machine is {this_platform()}: make one here, "
             f"as in `toolkit environment lock SPECIFICATION -o {file.name.removesuffix(SUFFIX)}.{this_platform()}"

@@ -24,14 +24,27 @@ from toolkit.environments.pip_config import without_credentials
 from toolkit.environments.process import Log, clean
 from toolkit.environments.request import Request
 from toolkit.environments.store import store
-from toolkit.errors import EnvironmentBuildError, EnvironmentSpecificationError, StorageError, storage_errors
+from toolkit.errors import (
+    ContainerEngineError,
+    EnvironmentBuildError,
+    EnvironmentSpecificationError,
+    StorageError,
+    storage_errors,
+)
 from toolkit.inscript.files import read_json, write_json
 
-_ERRORS = {error.__name__: error for error in (EnvironmentBuildError, EnvironmentSpecificationError, StorageError)}
+_ERRORS = {
+    error.__name__: error
+    for error in (ContainerEngineError, EnvironmentBuildError, EnvironmentSpecificationError, StorageError)
+}
 
 
-def known(key: str) -> Lock | None:
-    """The lock that the specification of this key came to on this machine, or None."""
+def known(key: str, image: bool = False) -> Lock | None:
+    """The lock that the specification of this key came to on this machine, or None.
+
+    Args:
+        image: whether it is the key of an image, whose Python is not this machine's.
+    """
     place = store()
     record = read_json(str(place.spec(key)))
     document = read_json(str(place.lock(str(record["lock_hash"])))) if isinstance(record, dict) else None
@@ -40,7 +53,7 @@ def known(key: str) -> Lock | None:
     lock = Lock.from_dict(document)
     if lock.hash != record["lock_hash"]:  # there were credentials in it, which are not kept
         return None
-    return lock if lock.conda or os.access(lock.python.path, os.X_OK) else None
+    return lock if image or lock.conda or os.access(lock.python.path, os.X_OK) else None
 
 
 def lock_of(request: Request, log: Log, anew: bool = False) -> Lock:
@@ -53,9 +66,10 @@ def lock_of(request: Request, log: Log, anew: bool = False) -> Lock:
     Raises:
         EnvironmentSpecificationError: the specification cannot work as it was written.
         EnvironmentBuildError: no solution; with the solver's own words.
+        ContainerEngineError: the base of an image cannot be had.
         StorageError: the disk is full.
     """
-    found = None if anew else request.lock or known(request.key)
+    found = None if anew else request.lock or known(request.key, request.image is not None)
     if found is not None:
         log(f"taking the lock that is there: {found.hash}")
         return found
@@ -106,13 +120,13 @@ def _public(document: dict[str, Any]) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Solve one request; the outcome is a lock, or an error's name and message."""
-    from toolkit.environments import solve
+    from toolkit.environments import bases, build
 
     request = Request.from_dict(json.loads(Path(arguments[1]).read_text(encoding="utf-8")))
-    assert request.specification is not None
     outcome: dict[str, Any]
     try:
-        lock = solve.solve(request.specification, request.gpu, _print, store(), Path(arguments[2]).parent)
+        base = bases.ensure(request.engine, request.image, _print, store()) if request.image else None
+        lock = build.solve_request(request, base, _print, store())
         outcome = {"lock": lock.to_dict()}
     except Exception as error:
         name = type(error).__name__

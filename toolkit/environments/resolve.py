@@ -136,12 +136,14 @@ def _why_not(environment: Environment, specification: EnvironmentSpec, gpu: bool
 def _request(environment: Environment, spec: EnvironmentSpec, gpu: bool, image: ImageRequest | None) -> Request:
     from toolkit.environments import key
 
-    packages, lock = spec.key(gpu), None
-    if environment.locks:
-        held = usable_lock(environment, spec, gpu, "prefix" if image is None else "image")
-        if held is not None and _kept_lock_hash(packages) != held.lock.hash:
-            lock, packages = held.lock, key.lock_key(held.lock.hash)
-    return Request(packages if image is None else key.image_key(packages, image), spec, lock, gpu, image)
+    def of(packages: str) -> str:
+        return packages if image is None else key.image_key(packages, image)
+
+    plain, lock = of(spec.key(gpu)), None
+    held = usable_lock(environment, spec, gpu, "prefix" if image is None else "image") if environment.locks else None
+    if held is not None and _kept_lock_hash(plain) != held.lock.hash:
+        lock, plain = held.lock, of(key.lock_key(held.lock.hash))
+    return Request(plain, spec, lock, gpu, image)
 
 
 def _kept_lock_hash(key: str) -> str:
@@ -160,7 +162,14 @@ def _image_key(packages: str, image: ImageRequest) -> str:
 
 
 def _variables(environment: Environment) -> dict[str, str]:
-    return {str(name): str(value) for name, value in environment.environment_variables.items()}
+    variables = {str(name): str(value) for name, value in environment.environment_variables.items()}
+    for name, value in variables.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise UserErrorException(
+                f"environment '{environment.name}': {name!r} cannot be a variable in environment_variables: a name has "
+                "no '=' in it, and is not empty"
+            )
+    return variables
 
 
 def _container_options(environment: Environment) -> dict[str, Any]:

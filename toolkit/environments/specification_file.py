@@ -25,7 +25,7 @@ def load_conda_specification(path: str | os.PathLike[str]) -> EnvironmentSpec:
     Raises:
         EnvironmentSpecificationError: with the file, the line, what is wrong there and what to write instead.
     """
-    file = Path(path)
+    file = _path(path)
     return parse_conda_specification(requirements_file.read_text(file, "conda specification"), file)
 
 
@@ -71,9 +71,14 @@ def load_pip_requirements(path: str | os.PathLike[str], pip_version: str | None 
     Raises:
         EnvironmentSpecificationError: with the file, the line, what is wrong there and what to write instead.
     """
-    requirements = requirements_file.read(Path(path))
+    requirements = requirements_file.read(_path(path))
     pip = _conda_entry(f"pip={pip_version}" if pip_version else "pip", "pip_version")
     return EnvironmentSpec(conda=(pip,), pip=requirements.lines, constraints=requirements.constraints)
+
+
+def is_variable_name(name: str) -> bool:
+    """Whether the system takes it for the name of an environment variable."""
+    return bool(name) and "=" not in name and "\0" not in name
 
 
 def validate(spec: EnvironmentSpec) -> None:
@@ -109,7 +114,7 @@ class _Reader:
 
     def strings(self, node: Node | None, name: str) -> Iterator[str]:
         for item in self.items(node, name):
-            if not _is(item, "str"):
+            if not _is(item, "str") or not item.value.strip():
                 _refuse(self.file, item, f"an entry of '{name}' is {_shown(item)}, where a text belongs")
             yield item.value.strip()
 
@@ -130,6 +135,12 @@ class _Reader:
         for item in self.items(node, "dependencies"):
             if _is(item, "str"):
                 conda.append(_conda_entry(item.value, _place(self.file, item)))
+                if len(_pythons(conda)) > 1:
+                    first, second = _pythons(conda)
+                    _refuse(
+                        self.file, item, f"'{second}' stands beside '{first}'; write what is asked of Python as one "
+                        "entry, as in 'python>=3.10,<3.13'"
+                    )  # fmt: skip
                 continue
             pairs = self.pairs(item) if _is(item, "map") else []
             if len(pairs) != 1 or pairs[0][0].value != "pip":
@@ -161,6 +172,10 @@ class _Reader:
             _check_tag(self.file, value)
             if _is(value, "map") or _is(value, "seq"):
                 _refuse(self.file, value, f"the variable '{key.value}' is {_shown(value)}, where a text belongs")
+            if not is_variable_name(key.value) or "\0" in value.value:
+                _refuse(
+                    self.file, key, f"'{key.value}' cannot be a variable: a name has no '=' in it, and is not empty"
+                )
             yield key.value, value.value
 
     def priority(self, node: Node | None) -> str:
@@ -192,6 +207,18 @@ def _compose(file: Path, text: str) -> Node:
         raise EnvironmentSpecificationError(f"{file} is empty; a conda specification has 'dependencies', {_EXAMPLE}")
     _check_tag(file, node)
     return node  # type: ignore[no-any-return]
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise EnvironmentSpecificationError(
+            f"the file of a specification is {path!r}: give its path, as in 'environment.yml'"
+        )
+    return Path(path)
+
+
+def _pythons(entries: list[str]) -> list[str]:
+    return [entry for entry in entries if conda_requirement.parse(entry).name == "python"]
 
 
 def _conda_entry(text: str, place: str) -> str:

@@ -36,8 +36,17 @@ def environment(**more: str) -> dict[str, str]:
 def pip(command: str, arguments: list[str], log: Log, cwd: Path, stdin: str = "", show: bool = True,
         seconds: float | None = None, **variables: str) -> Outcome:  # fmt: skip
     """Run `uv pip COMMAND ARGUMENTS...`; the caller looks at the outcome's code."""
+    environ = environment(**variables)
     words = [executable(), "pip", command, *arguments, *pip_config.uv_arguments(pip_config.read())]
-    return process.run(words, log, environment(**variables), cwd, stdin, show, seconds)
+    return process.run([*words, *_hidden(arguments, environ)], log, environ, cwd, stdin, show, seconds)
+
+
+def _hidden(arguments: list[str], environ: dict[str, str]) -> list[str]:
+    """The find-links of the environment as arguments, where such an argument would hide the variable from uv."""
+    if "--find-links" not in arguments:
+        return []
+    links = [link for link in environ.get("UV_FIND_LINKS", "").split(",") if link]
+    return [word for link in links for word in ("--find-links", link)]
 
 
 def fail(what: str, outcome: Outcome, advice: str, path: Path) -> NoReturn:

@@ -1,0 +1,1 @@
+"""Images of environments, against Dockerfiles with the same packages."""
