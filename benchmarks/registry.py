@@ -22,6 +22,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "images": (
         "small_environment",
+        "torch_environment",
+        "runs",
     ),
 }
 

@@ -131,6 +131,23 @@ def test_the_package_source_is_its_own_else_the_workspace_s(file: Path) -> None:
     assert environment.resolve("auto")["key"] == own["key"], "the same content is the same environment"
 
 
+def test_a_wheel_of_one_s_own(workspace: Workspace, tmp_path: Path) -> None:
+    wheel = tmp_path / "mine-1.0-py3-none-any.whl"
+    with pytest.raises(UserErrorException, match="there is no wheel"):
+        Environment.add_private_pip_wheel(workspace, wheel)
+    wheel.write_bytes(b"one")
+    url = Environment.add_private_pip_wheel(workspace, wheel)
+    environment = Environment("mine")
+    environment.python.conda_dependencies.add_pip_package(url)
+    assert environment.python.specification is not None and environment.python.specification.pip == (url,)
+    assert Environment.add_private_pip_wheel(workspace, str(wheel)) == url
+    wheel.write_bytes(b"two")
+    with pytest.raises(UserErrorException, match="has another wheel mine-1"):
+        Environment.add_private_pip_wheel(workspace, wheel)
+    assert Environment.add_private_pip_wheel(workspace, wheel, exist_ok=True) == url
+    assert Environment.list(workspace) == {}
+
+
 def test_clone(file: Path, workspace: Workspace) -> None:
     environment = Environment.from_conda_specification("mine", file).register(workspace)
     environment.environment_variables["A"] = "1"
@@ -169,6 +186,8 @@ def test_one_that_is_not_there(file: Path, workspace: Workspace) -> None:
     assert Environment.get(workspace, "other", label="latest").version == "1"
     with pytest.raises(UserErrorException, match="labels are not offered; name the version"):
         Environment.label(workspace, "other", "1", ["prod"])
+    with pytest.raises(UserErrorException, match="cannot be the name of an environment"):
+        Environment.get(workspace, "../other")
     for version in ("latest", "1.5", "../other/1"):
         with pytest.raises(UserErrorException, match=f"version {version}"):
             Environment.get(workspace, "other", version)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Submit, driver_log
 from toolkit import Environment, EnvironmentBuildError, UserErrorException, Workspace
 from toolkit.environments import key, lock_file
-from toolkit.environments.lock import Lock, Python, Torch
+from toolkit.environments.lock import CondaPackage, Lock, Python, Torch
 from toolkit.environments.lock_file import LockFile
 from toolkit.environments.request import ImageDefaults
 from toolkit.environments.spec import EnvironmentSpec
@@ -56,6 +58,25 @@ def test_a_lock_beside_a_specification_is_used_as_it_is(
     assert again.register(workspace).version == "1"
     (tmp_path / "env.lock.json").unlink()
     assert Environment.from_conda_specification("mine", file).register(workspace).version == "2", "without the lock"
+
+
+def test_a_run_gets_what_the_lock_says(file: Path, tmp_path: Path, submit: Submit) -> None:
+    Environment.from_conda_specification("mine", file).lock()
+    document = json.loads((tmp_path / "env.lock.json").read_text())
+    other = tmp_path / "other.yml"
+    other.write_text(SPEC.replace("iniconfig>=2", "iniconfig==2.0.0"))
+    pinned = json.loads(Path(Environment.from_conda_specification("other", other).lock()).read_text())
+    document["lock"]["requirements"] = pinned["lock"]["requirements"]
+    (tmp_path / "env.lock.json").write_text(json.dumps(document))
+    script = "from importlib.metadata import version; print('iniconfig', version('iniconfig'))"
+    run = submit(script, environment=Environment.from_conda_specification("mine", file))
+    assert run.wait_for_completion()["status"] == "Completed"
+    assert "iniconfig 2.0.0" in driver_log(run)
+    assert "taking the lock that was given" in Path(run.directory.build_log).read_text()
+    again = submit(script, environment=run.get_environment())
+    again.wait_for_completion()
+    assert "iniconfig 2.0.0" in driver_log(again), "the registered version has the lock"
+    assert "Preparing" not in Path(again.directory.events).read_text()
 
 
 def test_the_same_solve_writes_the_same_bytes(file: Path, tmp_path: Path) -> None:
@@ -114,6 +135,29 @@ def test_a_lock_is_for_a_kind_of_run(tmp_path: Path) -> None:
     lock_file.write(held(kind="image", gpu=True), tmp_path / "image.lock.json")
     image = Environment.from_lock("mine", tmp_path / "image.lock.json").resolve("auto", ImageDefaults(), gpu=True)
     assert image["lock"] and image["key"] != environment.resolve("auto")["key"]
+
+
+def test_a_lock_from_conda_channels_is_for_prefixes_and_images() -> None:
+    package = CondaPackage(
+        "python", "3.11.7", "0", 0, "linux-64", "", (), (), "p.conda", "https://c/p.conda", "c", "", "", 0
+    )
+    lock = replace(held().lock, conda=(package,), torch=None)
+    found = replace(held(), lock=lock)
+    assert found.fits(False, "image") and found.fits(False, "prefix") and not found.fits(True, "prefix")
+    pure = replace(held(), lock=replace(held().lock, torch=None))
+    assert pure.fits(True, "prefix") and not pure.fits(True, "image"), "without torch, a GPU makes no difference"
+
+
+def test_a_python_that_this_machine_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    lock_file.write(
+        replace(held(), lock=replace(held().lock, python=Python("3.4.9", "", ""))), tmp_path / "a.lock.json"
+    )
+    environment = Environment.from_lock("mine", tmp_path / "a.lock.json")
+    assert environment.resolve("auto")["lock"] is None
+    assert environment.notices() == [
+        "environment 'mine': its lock is not used, since this machine has no Python 3.4.9; it is solved anew"
+    ]
 
 
 def test_a_lock_for_another_platform(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ def test_an_unknown_target(refused: Refused, workspace: Workspace) -> None:
     message = refused(ComputeTargetException, compute_target="gpu-cluster")
     assert message == (
         "ComputeTargetNotFound: Compute Target with name gpu-cluster not found in provided workspace. It has: "
-        f"cpu-cluster, docker, gpu, local. To add one, put a line below compute_targets in {workspace.paths.configuration}, as in\n"
+        "cpu-cluster, docker, gpu, local. To add one, put a line below compute_targets in "
+        f"{workspace.paths.configuration}, as in\n"
         "  gpu-cluster: {type: local, slots: 1}"
     )
     with pytest.raises(ComputeTargetException, match="ComputeTargetNotFound: Compute Target with name gpu-cluster not"):
@@ -317,7 +318,7 @@ def test_what_would_be_left_out_in_silence_is_refused() -> None:
     for given in ({"resume_from": "a run"}, {"distributed_job_config": 1}, {"docker_runtime_config": 1}):
         with pytest.raises(UserErrorException, match=f"{next(iter(given))}: not offered yet, leave it out"):
             ScriptRunConfig("src", "train.py", **given)  # type: ignore[arg-type]
-    with pytest.raises(UserErrorException, match="conda_dependencies: not offered yet"):
+    with pytest.raises(UserErrorException, match="it takes a CondaDependencies, as in"):
         RunConfiguration(conda_dependencies=object())
     with pytest.raises(UserErrorException, match="write those of a command into the command itself"):
         ScriptRunConfig("src", command="echo", arguments=["--lr", 1])

@@ -44,7 +44,7 @@ def test_create_and_get(toolkit_home: Path) -> None:
 def test_a_new_workspace_has_its_targets_and_nothing_else() -> None:
     made = Workspace.create("mine")
     assert {name: target.type for name, target in made.compute_targets.items()} == {
-        "local": "local", "cpu-cluster": "local",
+        "local": "local", "cpu-cluster": "local", "gpu": "local", "docker": "docker",
     }  # fmt: skip
     assert made.experiments == made.environments == {}
     assert made.get_mlflow_tracking_uri() == f"sqlite:///{made.paths.mlflow_database}"

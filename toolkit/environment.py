@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from toolkit.image_build import DockerImageDetails, ImageBuildDetails
     from toolkit.workspace import Workspace
 
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
+
 
 class Environment:
     """An environment. One without a specification runs on the interpreter that submits.
@@ -36,7 +38,7 @@ class Environment:
     """
 
     def __init__(self, name: str, **kwargs: object) -> None:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             raise UserErrorException(
                 f"'{name}' cannot be the name of an environment: use letters, digits, hyphens, underscores or dots, "
                 "a letter or digit first"
@@ -389,6 +391,23 @@ class Environment:
         from toolkit import registration
 
         return registration.listing(workspace)
+
+    @staticmethod
+    def add_private_pip_wheel(workspace: Workspace, file_path: str | os.PathLike[str], exist_ok: bool = False) -> str:
+        """Keep a wheel in the workspace's folder.
+
+        Args:
+            exist_ok: take the wheel of this name that is there already.
+
+        Returns:
+            Its URL, for `CondaDependencies.add_pip_package`; on this machine only.
+
+        Raises:
+            UserErrorException: no such wheel, or another of this name is there.
+        """
+        from toolkit.environments import private_wheels
+
+        return private_wheels.add(workspace.paths.environments, file_path, exist_ok)
 
     # -- built --------------------------------------------------------------------------------------------------------
 

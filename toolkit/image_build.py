@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.background import background_environment
 from toolkit.environments import engine
-from toolkit.environments.request import DEFAULT_BASE_IMAGE, ImageDefaults, Request
+from toolkit.environments.request import Request
 from toolkit.environments.store import store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError, UserErrorException, storage_errors
 from toolkit.inscript.files import read_json, write_json
@@ -138,26 +138,12 @@ def request_of(environment: Environment, workspace: Workspace, target: str) -> R
         ComputeTargetException: there is no such target, or its settings cannot work.
         UserErrorException: something in the environment cannot work.
     """
-    image, address = images_of(workspace, target)
+    from toolkit.targets import registry
+
+    image, address = registry.images_of(target, workspace.configuration, workspace.paths.configuration)
     gpu = bool(workspace.configuration.compute_targets[target].get("gpus"))
     document = environment.resolve(workspace.configuration.package_source, image, gpu)
     return Request.from_dict({**document, "engine": address})
-
-
-def images_of(workspace: Workspace, target: str) -> tuple[ImageDefaults | None, str]:
-    """What a compute target says of images, and its engine's address; None and "" for one that runs none.
-
-    Raises:
-        ComputeTargetException: there is no such target, or its settings cannot work.
-    """
-    from toolkit.targets import registry
-
-    settings = workspace.configuration
-    if not registry.check(target, settings, workspace.paths.configuration).runs_images:
-        return None, ""
-    asked = settings.compute_targets[target]
-    defaults = ImageDefaults(str(asked.get("base_image") or DEFAULT_BASE_IMAGE), settings.image_registry)
-    return defaults, engine.address(str(asked.get("engine") or ""))
 
 
 def default_target(environment: Environment, workspace: Workspace, image: bool | None = None) -> str:

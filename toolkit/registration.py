@@ -59,6 +59,9 @@ def get(workspace: Workspace, name: str, version: str | None, label: str | None)
                 f"label={label!r}: the only label is 'latest', which every name has; name a version instead, as in "
                 "version='1'"
             )
+    from toolkit.environment import Environment
+
+    Environment(name)  # refuses what can be no name, and no path
     if curated.is_curated_name(name):
         return curated.get(name, version)
     wanted = None if version is None else str(version)
@@ -132,6 +135,7 @@ def make_lock(
     from toolkit import image_build
     from toolkit.environments import engine, locking
     from toolkit.environments.request import ImageDefaults, Request
+    from toolkit.targets import registry
 
     if anew and environment.locks:
         environment = environment.clone(environment.name)
@@ -141,7 +145,7 @@ def make_lock(
         image, address = ImageDefaults(), engine.address()
     elif kind == lock_file.IMAGE and workspace is not None:
         target = image_build.default_target(environment, workspace, image=True)
-        image, address = image_build.images_of(workspace, target)
+        image, address = registry.images_of(target, workspace.configuration, workspace.paths.configuration)
     source = workspace.configuration.package_source if workspace is not None else "auto"
     request = Request.from_dict({**environment.resolve(source, image, gpu), "engine": address})
     if request.specification is None:
@@ -194,10 +198,14 @@ def _known_locks(environment: Environment, workspace: Workspace) -> tuple[LockFi
 
 def _image_defaults(workspace: Workspace) -> ImageDefaults | None:
     """What the workspace's first compute target that runs images says of them."""
-    from toolkit import image_build
+    from toolkit.targets import registry
 
     targets = workspace.configuration.compute_targets
-    found = (image_build.images_of(workspace, name)[0] for name, one in targets.items() if one["type"] == "docker")
+    found = (
+        registry.images_of(name, workspace.configuration, workspace.paths.configuration)[0]
+        for name, one in targets.items()
+        if one["type"] == "docker"
+    )
     return next(found, None)
 
 
@@ -258,9 +266,11 @@ def _kept(cache: Registered, name: str, document: dict[str, Any]) -> Version:
 
 def _shared_versions(uri: str, cache: Registered) -> dict[str, list[str]]:
     from toolkit.agent import shared_environments
+    from toolkit.environment import NAME
 
     try:
-        return shared_environments.versions(uri)
+        found = shared_environments.versions(uri)
+        return {name: versions for name, versions in found.items() if NAME.fullmatch(name)}
     except TrackingError as error:
         print(f"toolkit: {error} Listing what this machine has of them", file=sys.stderr)
         return {name: cache.versions(name) for name in cache.names()}

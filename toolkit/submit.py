@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from toolkit import gpus, snapshots
 from toolkit.agent.wake import wake
 from toolkit.environments import engine
-from toolkit.environments.request import DEFAULT_BASE_IMAGE, ImageDefaults
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.inscript.files import is_within, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from toolkit.experiment import Experiment
     from toolkit.run import Run
     from toolkit.script_run_config import RunConfiguration, ScriptRunConfig
+    from toolkit.workspace import Workspace
 
 # Of the submitter's environment: what would tie the script to the submitter's own run or Python.
 _OWN = (
@@ -64,7 +64,7 @@ def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         print(f"toolkit: {warning}", file=sys.stderr)
     environment = config.run_config.environment
     if not environment.uses_own_interpreter:
-        environment.register(workspace)
+        environment.register_locally(workspace)
     definition["environment"]["version"] = environment.version
     definition["snapshot"] = {
         "id": frozen.id,
@@ -105,7 +105,7 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
     seconds = run_config.max_run_duration_seconds
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
         raise UserErrorException(f"max_run_duration_seconds is {seconds!r}; it must be a number of seconds above 0")
-    environment = _environment(run_config.environment, target, settings, workspace.paths.configuration)
+    environment = _environment(run_config.environment, target, workspace)
     return {
         "id": f"{experiment.name}_{int(time.time())}_{secrets.token_hex(4)}",
         "experiment": experiment.name,
@@ -132,27 +132,28 @@ def _target(run_config: RunConfiguration, settings: WorkspaceConfiguration) -> s
     return run_config.target
 
 
-def _environment(environment: Environment, target: str, settings: WorkspaceConfiguration, path: Path) -> dict[str, Any]:
+def _environment(environment: Environment, target: str, workspace: Workspace) -> dict[str, Any]:
     """What the definition says of the environment, for the target that it is to run on.
 
     Raises:
-        ComputeTargetException: the target needs a GPU that is not there.
-        ContainerEngineError: the target needs a container engine that does not answer.
+        ComputeTargetException: there is no such target, or it needs a GPU that is not there.
+        ContainerEngineUnreachable: the target needs a container engine that does not answer.
         UserErrorException: something in the environment cannot work.
     """
-    asked = settings.compute_targets[target]
-    gpu_count = int(asked.get("gpus", 0))
+    settings = workspace.configuration
+    image, address = registry.images_of(target, settings, workspace.paths.configuration)
+    gpu_count = int(settings.compute_targets[target].get("gpus", 0))
     if gpu_count:
         gpus.require(target, gpu_count)
-    image = None
-    if registry.check(target, settings, path).runs_images:
-        engine.ping(engine.address(str(asked.get("engine", ""))))
-        image = ImageDefaults(str(asked.get("base_image") or DEFAULT_BASE_IMAGE), settings.image_registry)
+    if address:
+        engine.ping(address)
     resolved = environment.resolve(settings.package_source, image, bool(gpu_count))
     if image is not None:
         from toolkit.targets import docker_options
 
         docker_options.check(resolved["docker"])
+    for notice in environment.notices(image, bool(gpu_count)):
+        print(f"toolkit: {notice}", file=sys.stderr)
     return resolved
 
 

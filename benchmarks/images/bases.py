@@ -1,4 +1,4 @@
-"""Base images of the benchmarks, which nothing else builds on: Debian's Python with pip and uv, as official ones have."""
+"""Base images of the benchmarks, which nothing else builds on: Debian's Python with pip and uv, as official ones."""
 
 from __future__ import annotations
 

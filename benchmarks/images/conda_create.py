@@ -13,7 +13,7 @@ from rattler import Channel, Gateway, SourceConfig, Subdir, VirtualPackage, inst
 CACHE = "/root/.cache/conda"
 
 
-async def create(channels, specs, prefix):
+async def create(channels: "list[str]", specs: "list[str]", prefix: str) -> None:
     gateway = Gateway(cache_dir=f"{CACHE}/channels", default_config=SourceConfig(sharded_enabled=False))
     records = await solve(
         sources=[Channel(name) for name in channels],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -93,40 +93,46 @@ class Contest:
         def peer(one: Peer) -> float:
             return self.build(one, next(changes[one.name]))
 
-        often = {one.name: partial(peer, one) for one in self._left() if one not in slow}
+        often = {one.name: partial(peer, one) for one in self.left() if one not in slow}
         values = in_turn({OURS: ours, **often}, rounds, self.missing, warm_up=0)
-        rest = {one.name: partial(peer, one) for one in self._left() if one in slow}
+        rest = {one.name: partial(peer, one) for one in self.left() if one in slow}
         values.update(in_turn(rest, 1, self.missing, warm_up=0))
         return medians(values)
 
-    def unchanged(self, rounds: int, ours: Callable[[], float]) -> dict[str, float]:
+    def unchanged(self, rounds: int) -> dict[str, float]:
         """The image is there."""
-        measures = {one.name: partial(self.build, one, self.packages.base) for one in self._left()}
-        for build in measures.values():
-            build()
-        return medians(in_turn({OURS: ours, **measures}, rounds, self.missing, warm_up=1))
+        measures = {one.name: partial(self.build, one, self.packages.base) for one in self.left()}
+        measures[OURS] = partial(self.ours.build, self.packages.base)
+        return medians(in_turn(measures, rounds, self.missing, warm_up=1))
 
     def lines(
         self, what: str, values: dict[str, float], situation: str, goal: Goal, unit: str = "s"
     ) -> list[Line]:  # fmt: skip
-        """A line a peer: the goal is against BuildKit, the classic builder should at least not be quicker."""
+        """A line a peer: the goal is against BuildKit, the classic builder should at least not be quicker.
+
+        Args:
+            situation: "cold" or "changed", for which there are notes.
+        """
         found = []
         for peer in self.peers:
-            told = [self.missing.get(OURS) or self.missing.get(peer.name), self.notes.get(peer.name)]
-            if peer is self.peers[0]:
-                told.append(f"ours: {self.notes.get(situation, '')}")
+            told = [self.missing.get(OURS) or self.missing.get(peer.name, "")]
+            if situation == "cold":
+                told.append(self.notes.get(peer.name, ""))
+            if peer is self.peers[0] and situation in self.notes:
+                told.append(f"ours: {self.notes[situation]}")
             note = "; ".join(one for one in told if one)
             wanted = goal if peer.buildkit else at_most_times(1)
             found.append(Line(what, values.get(OURS), values.get(peer.name), peer.name, unit, wanted, note))
         return found
 
-    def _left(self) -> list[Peer]:
+    def left(self) -> list[Peer]:
+        """The peers that could be measured so far."""
         return [one for one in self.peers if one.name not in self.missing]
 
     def _note_sizes(self) -> None:
         ours = self.engine.size(self.ours.image) / 1e6 if self.ours.image else 0.0
         self.notes["cold"] = f"image of {ours:.0f} MB with bytecode; {self.notes.get('cold', '')}"
-        for peer in self._left():
+        for peer in self.left():
             bytecode = "with" if peer.bytecode else "without"
             size = self.engine.size(self.tag(peer)) / 1e6
             self.notes[peer.name] = f"the peer's image: {size:.0f} MB {bytecode} bytecode"

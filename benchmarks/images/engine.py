@@ -86,6 +86,13 @@ class Engine:
             except ImageNotFound:
                 pass
 
+    def forget_dangling(self, base: str) -> None:
+        """Remove the images on a base that have no name any more."""
+        below = self.layers(base)
+        for image in self.client.images.list(filters={"dangling": True}):
+            if image.attrs["RootFS"]["Layers"][: len(below)] == below:
+                self.client.api.remove_image(image.id, force=True)
+
     def forget_build_cache(self, downloads: bool = False) -> None:
         """Remove what BuildKit keeps of builds since we began; what they downloaded only where that is asked for."""
         left: list[str] = []

@@ -1,4 +1,4 @@
-"""A package index and a conda channel on loopback: what ours and the peers install from is the same and equally near."""
+"""A package index and a conda channel on loopback: what ours and the peers install from is the same, equally near."""
 
 from __future__ import annotations
 

@@ -28,6 +28,15 @@ make = Environment.from_conda_specification if kind == "conda" else Environment.
 document = make("benchmark", file).resolve(source, ImageDefaults(base))
 print(json.dumps(Request.from_dict({**document, "engine": engine}).to_dict()))
 """
+_LOOK = """
+import json, sys, time
+from toolkit.environments import images
+from toolkit.environments.request import Request
+request = Request.from_dict(json.load(open(sys.argv[1])))
+began = time.perf_counter()
+assert images.find(request) is not None, "the image is not there"
+print(time.perf_counter() - began)
+"""
 
 
 @dataclass
@@ -93,6 +102,14 @@ class Ours:
         self.image, self.python = record["ids"][self.engine.address], record["python"]
         self.sent = sum(map(float, _SENT.findall(text)))
         return seconds
+
+    def look(self) -> float:
+        """Seconds for what a submit does where the image is there, in a new process."""
+        request = self.folder / "request-0.json"
+        done = subprocess.run([sys.executable, "-c", _LOOK, str(request)], env=self.environment, capture_output=True)
+        if done.returncode != 0:
+            raise WorkerError(f"ours: {' '.join(done.stderr.decode().split())[-400:]}")
+        return float(done.stdout)
 
     def _request(self, requirements: tuple[str, ...]) -> Path:
         if requirements not in self._requests:

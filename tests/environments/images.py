@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,21 @@ def run(engine: str, image: str, *words: str, **options: Any) -> str:
     settings: dict[str, Any] = {"user": "4321:4321", "network_mode": "none", "remove": True, **options}
     output = connect(engine).containers.run(image, list(words), stderr=True, **settings)
     return str(output.decode()).strip()
+
+
+def wheel(folder: Path, name: str, files: dict[str, str], entry_points: str = "") -> str:
+    """Make a wheel; its requirement."""
+    info = f"{name}-1.0.dist-info"
+    content = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if entry_points:
+        content[f"{info}/entry_points.txt"] = f"[console_scripts]\n{entry_points}\n"
+    content[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*content, f"{info}/RECORD"])
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in content.items():
+            archive.writestr(member, text)
+    return f"{name} @ {path.as_uri()}"

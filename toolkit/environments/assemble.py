@@ -50,14 +50,13 @@ class Assembly:
 
     def make(self) -> tuple[loading.Loaded, tuple[str, ...]]:
         """Make the image and load it; also the notices of its packages."""
-        found, early = self._fragments()
+        found = self._fragments()
         with self._timed("layers"):
             composed = content.layers_of(self._plan, found, self._store, self._again)
             image = content.describe(self._plan, composed)
         with self._timed("load"):
             loaded = self._load(image, composed, loading.tag_of(image))
-            if early:
-                loading.remove(self._request.engine, early)
+            loading.remove(self._request.engine, self._early)
         notices = tuple(notice for one in self._plan.packages for notice in found[one.key].notices)
         return loaded, notices
 
@@ -67,25 +66,28 @@ class Assembly:
             self._request.engine, image, tag, self._plan.base, blobs, self._log, self._folder / "base"
         )  # fmt: skip
 
-    def _load_early(self, contents: Iterable[Part]) -> str:
-        """Load the first layers of the image while the bytecode is compiled; the name of the image of them, or ""."""
+    @property
+    def _early(self) -> str:
+        """What the engine calls an image of the first layers, until it has the whole."""
+        return f"{loading.REPOSITORY}-unfinished:{self._request.key[:12]}"
+
+    def _load_early(self, contents: Iterable[Part]) -> None:
+        """Load the first layers of the image while the bytecode is compiled."""
         composed = layers.foundation(contents, len(self._plan.base.layers))
         image = content.describe(self._plan, composed)
         if loading.present(self._request.engine, image, self._plan.base) == len(image.blobs):
-            return ""
-        tag = f"{loading.REPOSITORY}-unfinished:{self._request.key[:12]}"
+            return
         with self._timed("load"):
-            self._load(image, composed, tag)
-        return tag
+            self._load(image, composed, self._early)
 
     # -- fragments --------------------------------------------------------------------------------------------------
 
-    def _fragments(self) -> tuple[dict[str, Fragment], str]:
-        """The fragments of all packages, those that are missing are made; and the name of what was loaded early."""
+    def _fragments(self) -> dict[str, Fragment]:
+        """The fragments of all packages; those that are missing are made."""
         missing = self._plan.missing
         self._log(f"{len(self._plan.packages)} packages, {len(missing)} of them to be laid out")
         if not missing:
-            return self._plan.there, ""
+            return self._plan.there
         with self._timed("stage"):
             stage = self._lay_out(missing)
         entries = {one.key: self._laid[one.key].entries for one in missing}
@@ -94,11 +96,11 @@ class Assembly:
         with self._timed("hash"):
             contents = {one.key: self._content(one) for one in missing}
         there = (fragment.parts[0] for fragment in self._plan.there.values())
-        early = self._load_early((*there, *contents.values()))
+        self._load_early((*there, *contents.values()))
         with self._timed("compile"):
             self._compilation.wait()
             made = {one.key: self._saved(one, contents[one.key]) for one in missing}
-        return {**self._plan.there, **made}, early
+        return {**self._plan.there, **made}
 
     def _lay_out(self, packages: Sequence[Package]) -> Stage:
         self._stages += 1

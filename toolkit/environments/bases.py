@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.environments import base_probe, credentials, platforms
 from toolkit.environments.archive import Blob
-from toolkit.environments.engine import connect, engine_errors
+from toolkit.environments.engine import connect, engine_errors, patient
 from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
 from toolkit.environments.request import ImageRequest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _KEPT = ("Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes", "StopSignal", "Shell")
 _SHOWN = 20
+_OURS = re.compile(r"^(localhost/|docker\.io/)?toolkit/|/toolkit-env:")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def ensure(engine: str, request: ImageRequest, log: Log, store: Store) -> Base:
     reference = request.base_image
     if request.base_dockerfile:
         reference = dockerfile_reference(request.base_dockerfile)
-    with engine_errors(engine, f"cannot look at the base image {reference}"):
+    with engine_errors(engine, f"cannot look at the base image {reference}"), patient(client):
         found = _inspect(client, reference)
         if found is None:
             if request.base_dockerfile:
@@ -175,7 +177,12 @@ def follow(stream: Iterator[dict[str, Any]], log: Log) -> None:
 def _not_pulled(client: DockerClient, reference: str, words: str) -> str:
     """Why an image could not be pulled, and what to do."""
     lowered = words.lower()
-    if "unauthorized" in lowered or "authentication required" in lowered or "denied" in lowered:
+    if (
+        "unauthorized" in lowered
+        or "authentication required" in lowered
+        or "denied" in lowered
+        or "auth credentials" in lowered
+    ):
         login = f"docker login {registry_of(reference)}".rstrip()
         why = "you are not signed in to its registry, or it does not exist"
         advice = f"Sign in (`{login}`, or environment.docker.base_image_registry)"
@@ -185,7 +192,7 @@ def _not_pulled(client: DockerClient, reference: str, words: str) -> str:
     else:
         why = "its registry cannot be reached"
         advice = "Check the network"
-    names = sorted({tag for image in client.images.list() for tag in image.tags if not tag.startswith("toolkit/")})
+    names = sorted({tag for image in client.images.list() for tag in image.tags if not _OURS.search(tag)})
     has = f"; the engine has {', '.join(names[:5])}" if names else ""
     return (
         f"the base image {reference} cannot be pulled: {why} ({words}). {advice}, or name an image that the engine "

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from toolkit.environments import bases, file_lock, images, offered, prefix
+from toolkit.environments import bases, file_lock, fragments, images, offered, prefix
 from toolkit.environments.bases import Base
 from toolkit.environments.images import Image
 from toolkit.environments.lock import Lock
@@ -66,6 +66,7 @@ def ensure(request: Request, log: Callable[[str], None] | TextIO | None = None) 
                 tell(f"the environment is there now: {present}")
                 return present
             prefix.remove_leftovers(place, request.key, tell)
+            fragments.remove_unfinished(place)
             return _build(request, tell, place)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "unix:///var/run/docker.sock"
 _PING_SECONDS = 5.0
+_PATIENT_SECONDS = 3600
 
 
 def address(configured: str = "") -> str:
@@ -105,10 +106,22 @@ def connect(engine: str) -> DockerClient:
     import docker
     from docker.errors import DockerException
 
+    ping(engine)  # docker-py leaves a socket open where this fails
     try:
         return docker.DockerClient(base_url=engine, version="auto", timeout=120)
     except (DockerException, OSError) as error:
         raise unreachable(engine, error) from error
+
+
+@contextmanager
+def patient(client: DockerClient) -> Iterator[None]:
+    """Let the engine work for an hour without a word: on a large layer, or on a long step of a Dockerfile."""
+    before = client.api.timeout
+    client.api.timeout = _PATIENT_SECONDS
+    try:
+        yield
+    finally:
+        client.api.timeout = before
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from toolkit.environments import bases, loading
-from toolkit.environments.engine import connect, engine_errors
+from toolkit.environments.engine import connect, engine_errors, patient
 from toolkit.environments.fragments import IN_IMAGE
 from toolkit.environments.images import LOCK, PYTHON, Image
 from toolkit.environments.lock import Lock
@@ -41,7 +41,7 @@ def pull(request: Request, log: Log) -> tuple[Image, Lock] | None:
 
     name = reference(request)
     client = connect(request.engine)
-    with engine_errors(request.engine, f"cannot pull {name}"):
+    with engine_errors(request.engine, f"cannot pull {name}"), patient(client):
         client.ping()
         log(f"looking for the image in the registry: {name}")
         try:
@@ -69,7 +69,7 @@ def push(request: Request, image: Image, log: Log) -> bool:
     name = reference(request)
     client = connect(request.engine)
     repository, _, tag = name.rpartition(":")
-    with engine_errors(request.engine, f"cannot push {name}"):
+    with engine_errors(request.engine, f"cannot push {name}"), patient(client):
         client.ping()
         log(f"pushing the image to {name}")
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from toolkit.environments import archive, base_probe
 from toolkit.environments.archive import Blob, Description
 from toolkit.environments.bases import Base
-from toolkit.environments.engine import connect, engine_errors, unreachable
+from toolkit.environments.engine import connect, engine_errors, patient, unreachable
 from toolkit.environments.process import Log
 from toolkit.errors import ContainerEngineError, StorageError
 
@@ -62,7 +62,7 @@ def load(engine: str, image: Description, tag: str, base: Base, content: Content
         StorageError: the engine's disk is full.
     """
     client = connect(engine)
-    with engine_errors(engine, "the image cannot be loaded"):
+    with engine_errors(engine, "the image cannot be loaded"), patient(client):
         there = _there(client, image, base)
         try:
             return _send(client, engine, image, tag, content, there, log)

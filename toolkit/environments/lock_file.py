@@ -21,7 +21,7 @@ from toolkit.environments.lock import Lock, Python
 from toolkit.environments.pip_config import without_credentials
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.errors import UserErrorException, storage_errors
-from toolkit.inscript.files import write_text
+from toolkit.inscript.files import read_json, write_json, write_text
 
 FORMAT = 1
 SUFFIX = ".lock.json"
@@ -215,18 +215,23 @@ def _own_path() -> str:
 
 
 def _found_python(version: str) -> str:
-    """An interpreter of the minor version that uv finds or downloads; "" for none."""
+    """An interpreter of the minor version that uv finds or downloads; "" for none. What was found once is noted."""
     from toolkit.environments import conda_requirement, interpreters
     from toolkit.environments.store import store
 
     minor = ".".join(version.split(".")[:2])
-    folder = store()
-    folder.make_folders()
+    place = store()
+    note = place.root / "pythons.json"
+    noted: dict[str, str] = read_json(str(note), {})
+    if minor in noted and _is_version(noted[minor], version):
+        return noted[minor]
+    place.make_folders()
     try:
-        pin = conda_requirement.parse(f"python={minor}")
-        return interpreters.find(pin, lambda line: None, folder.building).path
+        found = interpreters.find(conda_requirement.parse(f"python={minor}"), lambda line: None, place.building)
     except interpreters.NoInterpreterError:
         return ""
+    write_json(str(note), {**noted, minor: found.path})
+    return found.path
 
 
 def _asked(specification: EnvironmentSpec) -> dict[str, list[str]]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.environments import credentials
 from toolkit.environments.request import ImageDefaults, ImageRequest, Request
+from toolkit.environments.spec import EnvironmentSpec, is_variable
 from toolkit.errors import UserErrorException
 
 if TYPE_CHECKING:
     from toolkit.container_registry import ContainerRegistry
     from toolkit.environment import Environment
     from toolkit.environments.lock_file import LockFile
-    from toolkit.environments.spec import EnvironmentSpec
 
 
 def resolve(environment: Environment, package_source: str, image: ImageDefaults | None, gpu: bool) -> dict[str, Any]:
@@ -52,8 +52,6 @@ def asked(environment: Environment, package_source: str, image: ImageRequest | N
     if specification is None and (image is None or environment.docker.has_base):
         return None
     if specification is None:
-        from toolkit.environments.spec import EnvironmentSpec
-
         specification = EnvironmentSpec(conda=(f"python={sys.version_info[0]}.{sys.version_info[1]}",))
     return dataclasses.replace(specification, package_source=environment.package_source or package_source)
 
@@ -139,20 +137,22 @@ def _request(environment: Environment, spec: EnvironmentSpec, gpu: bool, image: 
     def of(packages: str) -> str:
         return packages if image is None else key.image_key(packages, image)
 
-    plain, lock = of(spec.key(gpu)), None
-    held = usable_lock(environment, spec, gpu, "prefix" if image is None else "image") if environment.locks else None
-    if held is not None and _kept_lock_hash(plain) != held.lock.hash:
-        lock, plain = held.lock, of(key.lock_key(held.lock.hash))
-    return Request(plain, spec, lock, gpu, image)
+    plain, kind = of(spec.key(gpu)), "prefix" if image is None else "image"
+    if not environment.locks or _is_kept(environment, spec, gpu, kind, plain):
+        return Request(plain, spec, None, gpu, image)
+    held = usable_lock(environment, spec, gpu, kind)
+    if held is None:
+        return Request(plain, spec, None, gpu, image)
+    return Request(of(key.lock_key(held.lock.hash)), spec, held.lock, gpu, image)
 
 
-def _kept_lock_hash(key: str) -> str:
-    """The lock that this specification came to on this machine: with the same one, it needs no key of its own."""
-    from toolkit.environments.store import store
-    from toolkit.inscript.files import read_json
+def _is_kept(environment: Environment, spec: EnvironmentSpec, gpu: bool, kind: str, plain: str) -> bool:
+    """Whether the specification came to the environment's lock on this machine: then it needs no key of its own."""
+    from toolkit.environments import locking
 
-    record = read_json(str(store().spec(key)))
-    return str(record.get("lock_hash", "")) if isinstance(record, dict) else ""
+    first = next((held for held in environment.locks if held.is_of(spec) and held.fits(gpu, kind)), None)
+    kept = locking.known(plain, kind == "image") if first is not None else None
+    return first is not None and kept is not None and dataclasses.replace(first, lock=kept).hash == first.hash
 
 
 def _image_key(packages: str, image: ImageRequest) -> str:
@@ -164,7 +164,7 @@ def _image_key(packages: str, image: ImageRequest) -> str:
 def _variables(environment: Environment) -> dict[str, str]:
     variables = {str(name): str(value) for name, value in environment.environment_variables.items()}
     for name, value in variables.items():
-        if not name or "=" in name or "\0" in name + value:
+        if not is_variable(name, value):
             raise UserErrorException(
                 f"environment '{environment.name}': {name!r} cannot be a variable in environment_variables: a name has "
                 "no '=' in it, and is not empty"

@@ -76,3 +76,8 @@ class EnvironmentSpec:
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in document.items()}
         values["variables"] = tuple(sorted(dict(document.get("variables", {})).items()))
         return cls(**values)
+
+
+def is_variable(name: str, value: str) -> bool:
+    """Whether the system takes the two for an environment variable."""
+    return bool(name) and "=" not in name and "\0" not in name + value

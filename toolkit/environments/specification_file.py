@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from toolkit.environments import conda_requirement, requirements_file
-from toolkit.environments.spec import CHANNEL_PRIORITIES, EnvironmentSpec
+from toolkit.environments.spec import CHANNEL_PRIORITIES, EnvironmentSpec, is_variable
 from toolkit.errors import EnvironmentSpecificationError
 
 if TYPE_CHECKING:
@@ -74,11 +74,6 @@ def load_pip_requirements(path: str | os.PathLike[str], pip_version: str | None 
     requirements = requirements_file.read(_path(path))
     pip = _conda_entry(f"pip={pip_version}" if pip_version else "pip", "pip_version")
     return EnvironmentSpec(conda=(pip,), pip=requirements.lines, constraints=requirements.constraints)
-
-
-def is_variable_name(name: str) -> bool:
-    """Whether the system takes it for the name of an environment variable."""
-    return bool(name) and "=" not in name and "\0" not in name
 
 
 def validate(spec: EnvironmentSpec) -> None:
@@ -172,7 +167,7 @@ class _Reader:
             _check_tag(self.file, value)
             if _is(value, "map") or _is(value, "seq"):
                 _refuse(self.file, value, f"the variable '{key.value}' is {_shown(value)}, where a text belongs")
-            if not is_variable_name(key.value) or "\0" in value.value:
+            if not is_variable(key.value, value.value):
                 _refuse(
                     self.file, key, f"'{key.value}' cannot be a variable: a name has no '=' in it, and is not empty"
                 )

@@ -56,7 +56,7 @@ def of(settings: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any
     Raises:
         UserErrorException: an argument that is not offered, or a size that is none.
     """
-    words = [word for argument in section.get("arguments") or [] for word in shlex.split(str(argument))]
+    words = [word for argument in section.get("arguments") or [] for word in _words(str(argument))]
     given = _parser().parse_args(words)
     network = given.network or settings.get("network", DEFAULT_NETWORK)
     asked: dict[str, Any] = {"network": network, "init": True}
@@ -94,6 +94,12 @@ def of(settings: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any
     return asked
 
 
+def _words(argument: str) -> list[str]:
+    """An option with its value in one text, as in "--shm-size 8g", is two words; all else is one."""
+    option, blank, _ = argument.partition(" ")
+    return shlex.split(argument) if blank and option.startswith("-") and "=" not in option else [argument]
+
+
 def _bytes(what: str, text: object) -> int:
     try:
         return size_in_bytes(text)
@@ -126,7 +132,10 @@ def _pair(option: str, text: str, separator: str) -> tuple[str, str]:
 def _ulimit(text: str) -> dict[str, Any]:
     name, limits = _pair("--ulimit", text, "=")
     soft, _, hard = limits.partition(":")
-    return {"name": name, "soft": int(soft), "hard": int(hard or soft)}
+    try:
+        return {"name": name, "soft": int(soft), "hard": int(hard or soft)}
+    except ValueError as error:
+        raise UserErrorException(f"environment.docker.arguments: --ulimit {text!r} has no number") from error
 
 
 def as_docker_takes(asked: Mapping[str, Any], rootless: bool) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.configuration import WorkspaceConfiguration
+from toolkit.environments import engine
+from toolkit.environments.request import DEFAULT_BASE_IMAGE, ImageDefaults
 from toolkit.errors import ComputeTargetException
 from toolkit.paths import WorkspacePaths
 from toolkit.targets.base import ComputeTarget
@@ -78,6 +80,19 @@ def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> Kind:
     if shared is not None:
         check(str(shared), configuration, path)
     return found
+
+
+def images_of(name: str, configuration: WorkspaceConfiguration, path: Path) -> tuple[ImageDefaults | None, str]:
+    """What a target says of images, and the address of its container engine; None and "" for one that runs none.
+
+    Raises:
+        ComputeTargetException: there is no such target, or its settings cannot work.
+    """
+    if not check(name, configuration, path).runs_images:
+        return None, ""
+    settings = configuration.compute_targets[name]
+    defaults = ImageDefaults(str(settings.get("base_image") or DEFAULT_BASE_IMAGE), configuration.image_registry)
+    return defaults, engine.address(str(settings.get("engine") or ""))
 
 
 def create(name: str, configuration: WorkspaceConfiguration, paths: WorkspacePaths) -> ComputeTarget:
