@@ -38,14 +38,18 @@ def register_locally(environment: Environment, workspace: Workspace) -> Environm
     if _is_curated(environment):
         return environment
     asked = _definition(environment)
-    uri = workspace.configuration.tracking_uri
-    if not uri:
-        environment.version = _local(workspace).add(environment.name, asked).version
-        return environment
-    digest = definition.digest(asked)
-    shared = _shared(workspace, uri).find(environment.name, digest)
-    kept = shared or _local(workspace).put(Version(environment.name, f"{_AUTOSAVE}{digest[:12]}", asked, digest))
+    uri, place = workspace.configuration.tracking_uri, _local(workspace)
+    if uri:
+        digest = definition.digest(asked)
+        shared = _shared(workspace, uri).find(environment.name, digest)
+        if shared is not None:
+            environment.version = shared.version
+            return environment
+        kept = place.put(Version(environment.name, f"{_AUTOSAVE}{digest[:12]}", asked, digest))
+    else:
+        kept = place.add(environment.name, asked)
     environment.version = kept.version
+    _keep_given_locks(environment, place)
     return environment
 
 
@@ -160,8 +164,7 @@ def _as(environment: Environment, version: str, workspace: Workspace, kept: Regi
     """An environment as its registered version: with the locks that are known of it."""
     environment.version = version
     if environment.locks_are_given:
-        if not kept.locks(environment.name, version):
-            kept.put_locks(environment.name, version, environment.locks)
+        _keep_given_locks(environment, kept)
         return environment
     locks = kept.locks(environment.name, version)
     given = (kept.read(environment.name, version) or _NOTHING).definition.get("locks")
@@ -171,6 +174,13 @@ def _as(environment: Environment, version: str, workspace: Workspace, kept: Regi
             kept.put_locks(environment.name, version, locks)
     environment.hold_locks(locks, given=bool(given))
     return environment
+
+
+def _keep_given_locks(environment: Environment, kept: Registered) -> None:
+    """Keep the locks that were given beside the version that they are part of."""
+    assert environment.version is not None
+    if environment.locks_are_given and not kept.locks(environment.name, environment.version):
+        kept.put_locks(environment.name, environment.version, environment.locks)
 
 
 _NOTHING = Version("", "", {}, "")
