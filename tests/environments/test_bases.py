@@ -79,6 +79,7 @@ def dockerfile(engine: str, base_image: str) -> Iterator[str]:
     client = connect(engine)
     for image in client.images.list(name=bases.dockerfile_reference(text)):
         client.images.remove(str(image.id), force=True)
+    client.images.prune(filters={"dangling": True, "label": "toolkit-test=1"})
 
 
 def test_a_dockerfile(place: Store, engine: str, dockerfile: str) -> None:

@@ -72,6 +72,8 @@ def test_something_else_under_the_name(
     client.api.push(name, tag)
     client.api.remove_image(f"{name}:{tag}", noprune=True)
     built = Built(asked)
+    for digest in client.images.get(base_image).attrs["RepoDigests"]:
+        client.api.remove_image(digest, noprune=True)
     assert "is not what its name says, and is not used" in built.log
     assert built.run("python", "-c", "import mergedeep; print(1)") == "1"
 

@@ -89,7 +89,7 @@ def describe(plan: Plan, composed: Sequence[Layer]) -> Description:
         "PATH": f"{IN_IMAGE}/bin:{variables.get('PATH', _PATH)}",
         "CONDA_PREFIX" if lock.conda else "VIRTUAL_ENV": IN_IMAGE,
     }
-    labels = {loading.LABEL: lock.hash, "toolkit.base": base.reference}
+    labels = {loading.LABEL: lock.hash, loading.BASE_LABEL: base.reference}
     diffs = [one.removeprefix("sha256:") for one in base.layers]
     below = base.blobs or [Blob(diff, 0, diff) for diff in diffs]
     above = [Blob(layer.digest, layer.size, layer.digest) for layer in composed]

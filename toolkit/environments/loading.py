@@ -26,6 +26,9 @@ REPOSITORY = "toolkit/env"
 LABEL = "toolkit.lock"
 """The label of the images that the toolkit made: the hash of the lock."""
 
+BASE_LABEL = "toolkit.base"
+"""Their other label: the reference of the base."""
+
 _SECONDS_BETWEEN_LINES = 2.0
 _FULL = ("no space left on device", "disk quota exceeded")
 
@@ -100,7 +103,7 @@ def present(engine: str, image: Description, base: Base) -> int:
 def _there(client: DockerClient, image: Description, base: Base) -> int:
     wanted = [f"sha256:{blob.diff}" for blob in image.blobs]
     most = len(base.layers)
-    for listed in client.api.images(filters={"label": LABEL}):
+    for listed in client.api.images(filters={"label": [LABEL, f"{BASE_LABEL}={base.reference}"]}):
         layers = ((client.images.get(listed["Id"]).attrs or {}).get("RootFS") or {}).get("Layers") or []
         same = next((i for i, (one, other) in enumerate(zip(wanted, layers)) if one != other), None)
         most = max(most, min(len(wanted), len(layers)) if same is None else same)
