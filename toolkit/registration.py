@@ -188,7 +188,7 @@ _NOTHING = Version("", "", {}, "")
 
 def _known_locks(environment: Environment, workspace: Workspace) -> tuple[LockFile, ...]:
     """What the specification came to on this machine, where it was solved here."""
-    from toolkit.environments import key, locking, resolve
+    from toolkit.environments import kept_locks, key, resolve
     from toolkit.environments.request import ImageDefaults
 
     source = workspace.configuration.package_source
@@ -198,7 +198,7 @@ def _known_locks(environment: Environment, workspace: Workspace) -> tuple[LockFi
     found = []
     for gpu in (False, True):
         packages = specification.key(gpu)
-        prefix, of_image = locking.known(packages), locking.known(key.image_key(packages, image), image=True)
+        prefix, of_image = kept_locks.find(packages), kept_locks.find(key.image_key(packages, image), image=True)
         if prefix is not None:
             found.append(LockFile(specification, prefix, gpu, lock_file.PREFIX))
         if of_image is not None:

@@ -130,7 +130,7 @@ class Ours:
         environments = self.folder / "home" / "environments"
         for folder in (environments, environments / "cache"):
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name not in ("cache", *_DOWNLOADED):
+                if path.is_dir() and path.name not in ("cache", *_DOWNLOADED):
                     shutil.rmtree(path)
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 
 from toolkit import status
 from toolkit.gpus import Gpu
-from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.files import is_locked, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 
 
@@ -71,11 +71,14 @@ class Leases:
         found = []
         for ticket in self._waiting.glob("*.json"):
             wait = read_json(str(ticket), {})
-            if wait and _goes_on(RunDirectory(wait["run"])) and _is_locked(wait["agent"], own=str(self._agent_lock)):
+            if wait and _goes_on(RunDirectory(wait["run"])) and self._lives(wait["agent"]):
                 found.append(wait)
             else:
                 ticket.unlink(missing_ok=True)
         return found
+
+    def _lives(self, agent_lock: str) -> bool:
+        return agent_lock == str(self._agent_lock) or is_locked(agent_lock)
 
     @staticmethod
     def _goes_before(wait: dict[str, Any], run: RunDirectory, submitted: float) -> bool:
@@ -86,20 +89,3 @@ def _goes_on(run: RunDirectory) -> bool:
     if not os.path.exists(run.definition) or os.path.exists(run.exit):
         return False
     return status.last_event(run).status not in (*status.TERMINAL, status.FINALIZING)
-
-
-def _is_locked(path: str, own: str) -> bool:
-    """Whether the agent that holds the lock `path` lives; one's own does."""
-    if path == own:
-        return True
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -19,18 +19,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TextIO
 
-from toolkit.environments import bases, file_lock, fragments, images, offered, prefix
+from toolkit.environments import bases, file_lock, fragments, images, kept_locks, prefix
 from toolkit.environments.bases import Base
 from toolkit.environments.images import Image
 from toolkit.environments.lock import Lock
-from toolkit.environments.pip_config import without_credentials
 from toolkit.environments.process import Log, clean
 from toolkit.environments.request import Request
 from toolkit.environments.store import Prefix, Store, find, store
 from toolkit.errors import EnvironmentBuildError, ToolkitError, storage_errors
-from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.files import write_json
 
 _STOPPED = 128 + signal.SIGTERM
 
@@ -90,7 +89,7 @@ def _build(request: Request, tell: Log, place: Store) -> Prefix | Image:
     if base is not None and spec is None and request.lock is None:
         return _base_as_it_is(request, base, tell)
     seconds = {"base": round(time.monotonic() - started, 2)} if base else {}
-    kept = None if request.lock else _kept_lock(request, place)
+    kept = None if request.lock else kept_locks.find(request.key, request.image is not None)
     if kept is not None:
         tell(f"taking the lock that this specification came to before: {kept.hash}")
         try:
@@ -117,7 +116,8 @@ def _pulled(request: Request, tell: Log, place: Store) -> Image | None:
         return None
     image, lock = found
     image = replace(image, seconds={"pull": round(time.monotonic() - started, 2)})
-    _keep(request, image, lock, place)
+    kept_locks.keep(request, lock)
+    images.keep(request, image)
     tell(f"environment ready: {image}, pulled from {image_registry.reference(request)}")
     return image
 
@@ -136,7 +136,9 @@ def _make(
     for notice in notices:
         tell(notice)
     lock = replace(lock, notices=tuple(dict.fromkeys((*lock.notices, *notices))))
-    _keep(request, made, lock, place)
+    kept_locks.keep(request, lock)
+    if isinstance(made, Image):
+        images.keep(request, made)
     tell(f"environment ready: {made}")
     if isinstance(made, Image):
         from toolkit.environments import image_registry
@@ -144,15 +146,6 @@ def _make(
         if image_registry.reference(request):
             image_registry.push(request, made, tell)
     return made
-
-
-def _keep(request: Request, made: Prefix | Image, lock: Lock, place: Store) -> None:
-    """Let what was made be found by the request's key."""
-    spec = offered.drop(request.specification)[0].to_dict() if request.specification else None
-    write_json(str(place.lock(lock.hash)), _public(lock.to_dict()))
-    write_json(str(place.spec(request.key)), _public({"lock_hash": lock.hash, "spec": spec, "gpu": request.gpu}))
-    if isinstance(made, Image):
-        images.keep(request, made)
 
 
 def _base_as_it_is(request: Request, base: Base, tell: Log) -> Image:
@@ -178,27 +171,6 @@ def solve_request(request: Request, base: Base | None, tell: Log, place: Store) 
         return solve(request.specification, request.gpu, tell, place, scratch, base)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _kept_lock(request: Request, place: Store) -> Lock | None:
-    """The lock of an earlier solve; None where its interpreter is gone."""
-    record = read_json(str(place.spec(request.key)))
-    if not isinstance(record, dict):
-        return None
-    document = read_json(str(place.lock(str(record["lock_hash"]))))
-    if not isinstance(document, dict):
-        return None
-    lock = Lock.from_dict(document)
-    if lock.hash != record["lock_hash"]:  # there were credentials in it, which are not kept
-        return None
-    runs_here = request.image is None and not lock.conda
-    return lock if not runs_here or os.access(lock.python.path, os.X_OK) else None
-
-
-def _public(document: dict[str, Any]) -> dict[str, Any]:
-    """A document as it is kept: without the credentials in its URLs."""
-    kept: dict[str, Any] = json.loads(without_credentials(json.dumps(document)))
-    return kept
 
 
 def _lines(log: Callable[[str], None] | TextIO) -> Callable[[str], None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.environments import archive, fragments, layers, loading
+from toolkit.environments import archive, fragments, kept_locks, layers, loading
 from toolkit.environments.archive import Blob, Description
 from toolkit.environments.bases import Base
 from toolkit.environments.fragments import IN_IMAGE, Entry, Fragment
@@ -128,8 +128,7 @@ def _venv(base: Base) -> Iterator[Entry]:
 def _public(lock: Lock) -> dict[str, Any]:
     """The lock as an image has it: what does not say where and when it was solved."""
     document = {**lock.to_dict(), "created": 0.0, "notices": [], "torch": None, "substitutions": []}
-    kept: dict[str, Any] = json.loads(without_credentials(json.dumps(document)))
-    return kept
+    return kept_locks.public(document)
 
 
 def _json(document: object) -> bytes:

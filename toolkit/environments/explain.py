@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolkit.environments import bases, content, image_registry, images, loading, store
+from toolkit.environments import bases, content, image_registry, images, kept_locks, loading, store
 from toolkit.environments.bases import Base
 from toolkit.environments.engine import ping
 from toolkit.environments.fragments import Part
 from toolkit.environments.lock import Lock
-from toolkit.environments.packages import entries
 from toolkit.environments.request import Request
 from toolkit.errors import EnvironmentBuildError
 from toolkit.inscript.files import read_json
@@ -110,13 +109,10 @@ def _packages(lock: Lock | None) -> str:
         return "packages: not known any more"
     megabytes = sum(package.size for package in lock.conda) / 1e6
     conda = f"{len(lock.conda)} from conda channels ({megabytes:.1f} MB packed)" if lock.conda else "none from conda"
-    return f"packages: {conda}, {len(entries(lock.requirements))} from PyPI; Python {lock.python.version}"
+    return f"packages: {conda}, {len(lock.entries)} from PyPI; Python {lock.python.version}"
 
 
 def _lock(request: Request) -> Lock | None:
     if request.lock is not None:
         return request.lock
-    place = store.store()
-    record = read_json(str(place.spec(request.key)))
-    document = read_json(str(place.lock(str(record["lock_hash"])))) if isinstance(record, dict) else None
-    return Lock.from_dict(document) if isinstance(document, dict) else None
+    return kept_locks.find(request.key, request.image is not None)

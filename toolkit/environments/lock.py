@@ -93,6 +93,17 @@ class Lock:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
+    @property
+    def entries(self) -> list[str]:
+        """The pip packages one by one, each with the lines of its hashes."""
+        found: list[str] = []
+        for line in self.requirements.splitlines():
+            if line.startswith((" ", "\t")) and found:
+                found[-1] += "\n" + line
+            elif line.strip():
+                found.append(line)
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """The lock as JSON has it."""
         return asdict(self)

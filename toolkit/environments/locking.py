@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.background import background_environment
-from toolkit.environments import offered
+from toolkit.environments import kept_locks
 from toolkit.environments.lock import Lock
-from toolkit.environments.pip_config import without_credentials
 from toolkit.environments.process import Log, clean
 from toolkit.environments.request import Request
 from toolkit.environments.store import store
@@ -39,23 +38,6 @@ _ERRORS = {
 }
 
 
-def known(key: str, image: bool = False) -> Lock | None:
-    """The lock that the specification of this key came to on this machine, or None.
-
-    Args:
-        image: whether it is the key of an image, whose Python is not this machine's.
-    """
-    place = store()
-    record = read_json(str(place.spec(key)))
-    document = read_json(str(place.lock(str(record["lock_hash"])))) if isinstance(record, dict) else None
-    if not isinstance(document, dict):
-        return None
-    lock = Lock.from_dict(document)
-    if lock.hash != record["lock_hash"]:  # there were credentials in it, which are not kept
-        return None
-    return lock if image or lock.conda or os.access(lock.python.path, os.X_OK) else None
-
-
 def lock_of(request: Request, log: Log, anew: bool = False) -> Lock:
     """The lock of a request: its own, the one of an earlier build or solve on this machine, or a new one.
 
@@ -69,7 +51,7 @@ def lock_of(request: Request, log: Log, anew: bool = False) -> Lock:
         ContainerEngineError: the base of an image cannot be had.
         StorageError: the disk is full.
     """
-    found = None if anew else request.lock or known(request.key, request.image is not None)
+    found = None if anew else request.lock or kept_locks.find(request.key, request.image is not None)
     if found is not None:
         log(f"taking the lock that is there: {found.hash}")
         return found
@@ -99,23 +81,10 @@ def _solve(request: Request, log: Log, scratch: Path) -> Lock:
     outcome: dict[str, Any] = read_json(str(answer), {})
     if "lock" in outcome:
         lock = Lock.from_dict(outcome["lock"])
-        _keep(request, lock)
+        kept_locks.keep(request, lock)
         return lock
     error = _ERRORS.get(str(outcome.get("error")), EnvironmentBuildError)
     raise error(outcome.get("message") or f"the solve was ended from outside (code {process.returncode}); try again")
-
-
-def _keep(request: Request, lock: Lock) -> None:
-    """Let a later build of the same request take this lock."""
-    place = store()
-    spec = offered.drop(request.specification)[0].to_dict() if request.specification else None
-    write_json(str(place.lock(lock.hash)), _public(lock.to_dict()))
-    write_json(str(place.spec(request.key)), _public({"lock_hash": lock.hash, "spec": spec, "gpu": request.gpu}))
-
-
-def _public(document: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads(without_credentials(json.dumps(document)))
-    return kept
 
 
 def main(arguments: list[str]) -> None:

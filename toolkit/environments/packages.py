@@ -43,21 +43,10 @@ def packages_of(lock: Lock, platform: str) -> list[Package]:
         Package(one.name, one.version, _key(*common, "conda", one.name, one.build, one.sha256 or one.md5), one)
         for one in sorted(lock.conda, key=lambda one: one.name)
     ]
-    for entry in sorted(entries(lock.requirements)):
+    for entry in sorted(lock.entries):
         match = _NAME.match(entry)
         name, version = (match[1], match[2] or "") if match else (entry, "")
         found.append(Package(canonicalize_name(name), version, _key(*common, "pip", entry), requirement=entry))
-    return found
-
-
-def entries(requirements: str) -> list[str]:
-    """The entries of a requirements file, each with the lines of its hashes."""
-    found: list[str] = []
-    for line in requirements.splitlines():
-        if line.startswith((" ", "\t")) and found:
-            found[-1] += "\n" + line
-        elif line.strip():
-            found.append(line)
     return found
 
 

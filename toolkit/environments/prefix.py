@@ -82,32 +82,11 @@ def _fill(lock: Lock, stage: Path, final: Path, log: Log, store: Store) -> dict[
 
 
 def _install_pip_part(lock: Lock, stage: Path, log: Log, store: Store) -> None:
-    hashed, unhashed = split_by_hash(lock.requirements)
-    for requirements, words in ((hashed, ["--require-hashes"]), (unhashed, [])):
-        if not requirements:
-            continue
-        arguments = ["--no-deps", *words, "--python", str(stage / "bin" / "python"), "-r", "-", *lock.options]
-        if lock.conda:
-            arguments.append("--break-system-packages")  # the prefix is ours, whatever its Python says of itself
-        outcome = uv.pip("install", arguments, log, store.building, stdin=requirements)
-        if outcome.code != 0:
-            uv.fail(
-                "the pip packages cannot be installed; uv says", outcome,
-                "Look at the first error above: a package that has to be compiled may need a compiler or headers.",
-                stage,
-            )  # fmt: skip
-
-
-def split_by_hash(requirements: str) -> tuple[str, str]:
-    """Requirements with hashes, and those without: uv hashes no repository, whose commit is its hash."""
-    entries: list[str] = []
-    for line in requirements.splitlines():
-        if line.startswith((" ", "\t")) and entries:
-            entries[-1] += "\n" + line
-        elif line.strip():
-            entries.append(line)
-    hashed = [entry for entry in entries if "--hash=" in entry]
-    return "\n".join(hashed), "\n".join(entry for entry in entries if "--hash=" not in entry)
+    arguments = ["--python", str(stage / "bin" / "python"), *lock.options]
+    if lock.conda:
+        arguments.append("--break-system-packages")  # the prefix is ours, whatever its Python says of itself
+    advice = "Look at the first error above: a package that has to be compiled may need a compiler or headers."
+    uv.install(lock.entries, arguments, log, store.building, advice)
 
 
 def _rewrite_scripts(folder: Path, stage: str, final: str) -> None:

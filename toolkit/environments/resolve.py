@@ -148,10 +148,10 @@ def _request(environment: Environment, spec: EnvironmentSpec, gpu: bool, image: 
 
 def _is_kept(environment: Environment, spec: EnvironmentSpec, gpu: bool, kind: str, plain: str) -> bool:
     """Whether the specification came to the environment's lock on this machine: then it needs no key of its own."""
-    from toolkit.environments import locking
+    from toolkit.environments import kept_locks
 
     first = next((held for held in environment.locks if held.is_of(spec) and held.fits(gpu, kind)), None)
-    kept = locking.known(plain, kind == "image") if first is not None else None
+    kept = kept_locks.find(plain, kind == "image") if first is not None else None
     return first is not None and kept is not None and dataclasses.replace(first, lock=kept).hash == first.hash
 
 

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -137,24 +138,15 @@ class Stage:
         return laid
 
     def _install(self, packages: Sequence[Package], target: Path) -> None:
-        hashed = [one.requirement for one in packages if "--hash=" in one.requirement]
-        unhashed = [one.requirement for one in packages if "--hash=" not in one.requirement]
-        for requirements, words in ((hashed, ["--require-hashes"]), (unhashed, [])):
-            if not requirements:
-                continue
-            arguments = [
-                "--no-deps", *words, "--target", str(target), "--python", sys_executable(),
-                "--python-version", self.lock.python.version, "--python-platform", self.platform.for_uv, "-r", "-",
-                *self.lock.options,
-            ]  # fmt: skip
-            outcome = uv.pip("install", arguments, self.log, self.store.building, stdin="\n".join(requirements))
-            if outcome.code != 0:
-                uv.fail(
-                    "the pip packages cannot be installed; uv says", outcome,
-                    "Look at the first error above: a package that has to be compiled may need a compiler or headers, "
-                    "and for an image it has to be compiled for the image's Python.",
-                    self.folder,
-                )  # fmt: skip
+        arguments = [
+            "--target", str(target), "--python", sys.executable, "--python-version", self.lock.python.version,
+            "--python-platform", self.platform.for_uv, *self.lock.options,
+        ]  # fmt: skip
+        advice = (
+            "Look at the first error above: a package that has to be compiled may need a compiler or headers, and for "
+            "an image it has to be compiled for the image's Python."
+        )
+        uv.install([one.requirement for one in packages], arguments, self.log, self.store.building, advice)
 
     def _wheel_entries(self, package: Package, target: Path, rows: dict[str, list[str]]) -> list[Entry]:
         entries: list[Entry] = []
@@ -185,13 +177,6 @@ class Stage:
         if slash and top in _IN_PREFIX and not (target / top / "__init__.py").exists():
             return f"{IN_IMAGE[1:]}/{path}", f"../../../{path}"
         return f"{self.site_packages}/{path}", path
-
-
-def sys_executable() -> str:
-    """The interpreter that uv works with; nothing of it is used."""
-    import sys
-
-    return sys.executable
 
 
 def _own_version(root: Path, path: str, package: str) -> str:

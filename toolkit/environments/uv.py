@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
@@ -47,6 +48,22 @@ def _hidden(arguments: list[str], environ: dict[str, str]) -> list[str]:
         return []
     links = [link for link in environ.get("UV_FIND_LINKS", "").split(",") if link]
     return [word for link in links for word in ("--find-links", link)]
+
+
+def install(requirements: Sequence[str], arguments: Sequence[str], log: Log, cwd: Path, advice: str) -> None:
+    """Install pinned requirements, those with hashes held to them. A repository has none: its commit is its hash.
+
+    Raises:
+        EnvironmentBuildError: one cannot be fetched, verified or installed; with uv's own words.
+        StorageError: the disk is full.
+    """
+    for hashed in (True, False):
+        chosen = [one for one in requirements if ("--hash=" in one) == hashed]
+        if chosen:
+            words = ["--no-deps", *(["--require-hashes"] if hashed else []), *arguments, "-r", "-"]
+            outcome = pip("install", words, log, cwd, stdin="\n".join(chosen))
+            if outcome.code != 0:
+                fail("the pip packages cannot be installed; uv says", outcome, advice, cwd)
 
 
 def fail(what: str, outcome: Outcome, advice: str, path: Path) -> NoReturn:

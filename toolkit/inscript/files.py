@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and lines that are appended in one write."""
 
 import errno
+import fcntl
 import json
 import os
 from typing import Any, List
@@ -82,3 +83,18 @@ def is_within(parent: str, path: str) -> bool:
     """Whether `path`, with `..` and links resolved, lies below the folder `parent`."""
     parent, path = os.path.realpath(parent), os.path.realpath(path)
     return path == parent or path.startswith(parent.rstrip(os.sep) + os.sep)
+
+
+def is_locked(path: str) -> bool:
+    """Whether somebody holds the lock of the file `path`, which the kernel takes from whoever ends, however."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

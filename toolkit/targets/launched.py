@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 
+from toolkit.inscript.files import is_locked
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.targets.base import Phase
 
@@ -28,17 +28,7 @@ def phase(run: RunDirectory) -> Phase:
 
 def lives(run: RunDirectory) -> bool:
     """Whether the run's launcher holds its lock: true however its pid is reused, false however it was ended."""
-    try:
-        descriptor = os.open(run.launcher_lock, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(run.launcher_lock)
 
 
 def read_log(run: RunDirectory, offset: int) -> bytes:
