@@ -17,6 +17,7 @@ from benchmarks.interleave import in_turn, medians
 from benchmarks.workers import WorkerError
 
 OURS = "ours"
+_NOT_SLOWER = at_most_times(1)
 
 
 @dataclass
@@ -106,12 +107,13 @@ class Contest:
         return medians(in_turn(measures, rounds, self.missing, warm_up=1))
 
     def lines(
-        self, what: str, values: dict[str, float], situation: str, goal: Goal, unit: str = "s"
+        self, what: str, values: dict[str, float], situation: str, goal: Goal, classic: Goal = _NOT_SLOWER
     ) -> list[Line]:  # fmt: skip
-        """A line a peer: the goal is against BuildKit, the classic builder should at least not be quicker.
+        """A line a peer.
 
         Args:
             situation: "cold" or "changed", for which there are notes.
+            goal: against BuildKit; `classic` against the classic builder.
         """
         found = []
         for peer in self.peers:
@@ -121,8 +123,8 @@ class Contest:
             if peer is self.peers[0] and situation in self.notes:
                 told.append(f"ours: {self.notes[situation]}")
             note = "; ".join(one for one in told if one)
-            wanted = goal if peer.buildkit else at_most_times(1)
-            found.append(Line(what, values.get(OURS), values.get(peer.name), peer.name, unit, wanted, note))
+            wanted = goal if peer.buildkit else classic
+            found.append(Line(what, values.get(OURS), values.get(peer.name), peer.name, "s", wanted, note))
         return found
 
     def left(self) -> list[Peer]:
@@ -133,6 +135,5 @@ class Contest:
         ours = self.engine.size(self.ours.image) / 1e6 if self.ours.image else 0.0
         self.notes["cold"] = f"image of {ours:.0f} MB with bytecode; {self.notes.get('cold', '')}"
         for peer in self.left():
-            bytecode = "with" if peer.bytecode else "without"
             size = self.engine.size(self.tag(peer)) / 1e6
-            self.notes[peer.name] = f"the peer's image: {size:.0f} MB {bytecode} bytecode"
+            self.notes[peer.name] = f"the peer's image: {size:.0f} MB {peer.bytecode}"

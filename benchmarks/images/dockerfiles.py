@@ -23,7 +23,7 @@ class Peer:
         buildkit: whether BuildKit builds it, else the classic builder.
         recipe: the Dockerfile.
         python: the interpreter in the image.
-        bytecode: whether there is bytecode in the image.
+        bytecode: what of it there is in the image.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Peer:
     buildkit: bool
     recipe: str
     python: str = "python3"
-    bytecode: bool = True
+    bytecode: str = "with bytecode"
 
     def write(self, folder: Path, base: str, requirements: Sequence[str], channel: str = "") -> None:
         """Write the build's context."""
@@ -54,7 +54,7 @@ UV = Peer(
 UV_BARE = Peer(
     "BuildKit, uv, no bytecode", "uv-bare", True,
     f"{_HEAD}ENV UV_LINK_MODE=copy\n{_COPY}RUN {_UV_CACHE}uv pip install -r /tmp/requirements.txt\n",
-    bytecode=False,
+    bytecode="without bytecode",
 )  # fmt: skip
 CLASSIC_PIP = Peer(
     "classic builder, pip", "classic-pip", False,
@@ -69,12 +69,14 @@ CONDA = Peer(
     "BuildKit, conda specification", "conda", True,
     f"{_HEAD}COPY environment.yml /tmp/environment.yml\nRUN {_CONDA_CACHE}{_PIP_CACHE}{_CREATE}\n",
     python="/opt/env/bin/python",
+    bytecode="with bytecode of the pip packages alone",
 )  # fmt: skip
 CLASSIC_CONDA = Peer(
     "classic builder, conda specification", "classic-conda", False,
     f"{_HEAD}COPY environment.yml /tmp/environment.yml\n"
     f"RUN {_CREATE} && rm -rf /root/.cache\n",
     python="/opt/env/bin/python",
+    bytecode="with bytecode of the pip packages alone",
 )  # fmt: skip
 
 

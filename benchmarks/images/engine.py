@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Bench
+from benchmarks.images import disk
 from benchmarks.workers import WorkerError
 from tests.rig import leftovers
 from toolkit.environments import engine as container_engine
@@ -52,7 +53,7 @@ class Engine:
         given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
         words = [self.buildkit or self.command, "build", "--quiet", "--network=host", "--tag", tag, *given, str(folder)]
         chosen = {"DOCKER_HOST": self.address, "DOCKER_BUILDKIT": "1" if with_buildkit else "0"}
-        os.sync()
+        disk.settle()
         began = time.perf_counter()
         run(words, 1800.0, **chosen)
         return time.perf_counter() - began

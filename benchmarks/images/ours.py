@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.images import disk
 from benchmarks.images.engine import Engine
 from benchmarks.surroundings import variables
 from benchmarks.workers import WorkerError
@@ -89,7 +90,7 @@ class Ours:
         log = self.folder / "log.txt"
         log.unlink(missing_ok=True)
         words = ["-m", "toolkit.environments.build", "--request", str(request), "--log", str(log)]
-        os.sync()
+        disk.settle()
         began = time.perf_counter()
         done = subprocess.run([sys.executable, *words], env=self.environment, capture_output=True, text=True)
         seconds = time.perf_counter() - began

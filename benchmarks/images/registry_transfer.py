@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.figure import Line, at_most_times
+from benchmarks.images import disk
 from benchmarks.images.contest import OURS, Contest
 from benchmarks.images.dockerfiles import Peer
 from benchmarks.workers import WorkerError
@@ -75,7 +75,7 @@ def _forget(contest: Contest, peer: Peer | None, names: _Pair) -> None:
 
 
 def _docker(contest: Contest, verb: str, name: str) -> float:
-    os.sync()
+    disk.settle()
     began = time.perf_counter()
     contest.engine.docker(verb, "--quiet", name)
     return time.perf_counter() - began
