@@ -18,7 +18,7 @@ from toolkit.environments.store import Store
 MOST = 61
 """Layers of an image, those of its base included: engines and kernels take 125 or so."""
 
-_ALONE = 2_000_000
+_ALONE = 10_000_000
 _SMALL = 500_000
 _GROUPS = 5
 
