@@ -21,8 +21,9 @@ from tests.rig.registry import Registry
 from toolkit import Experiment, Run, ScriptRunConfig, Workspace
 from toolkit.agent import server, wake
 from toolkit.configuration import TEMPLATE
-from toolkit.environments import engine as container_engine
+from toolkit.environments.store import Store, store
 from toolkit.errors import ContainerEngineError
+from toolkit.images import engine as container_engine
 from toolkit.inscript import run as inscript_run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -147,6 +148,14 @@ def toolkit_home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TOOLKIT_HOME", str(home))
     monkeypatch.setattr(inscript_run, "_current", None)
     return home
+
+
+@pytest.fixture
+def place(toolkit_home: Path) -> Store:
+    """The empty store of environments in the test's home."""
+    made = store()
+    made.make_folders()
+    return made
 
 
 @pytest.fixture

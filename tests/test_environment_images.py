@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from toolkit import ContainerRegistry, DockerSection, Environment, UserErrorException, Workspace
-from toolkit.environments import credentials, key
+from toolkit.environments import key
 from toolkit.environments.request import ImageDefaults, ImageRequest, Request
+from toolkit.images import credentials
 from toolkit.paths import home
 
 DEFAULTS = ImageDefaults("base:1", "registry:5000/team")

@@ -12,9 +12,10 @@ import pytest
 
 from tests.conftest import Submit, driver_log
 from toolkit import Environment, EnvironmentBuildError, UserErrorException, Workspace
-from toolkit.environments import key, lock_file
+from toolkit.definitions import lock_file
+from toolkit.definitions.lock_file import LockFile
+from toolkit.environments import key
 from toolkit.environments.lock import CondaPackage, Lock, Python, Torch
-from toolkit.environments.lock_file import LockFile
 from toolkit.environments.request import ImageDefaults
 from toolkit.environments.spec import EnvironmentSpec
 

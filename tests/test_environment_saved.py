@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import needs
 from toolkit import ContainerRegistry, Environment, StorageError, UserErrorException
-from toolkit.environments import definition
+from toolkit.definitions import definition
 
 SPEC = (
     "channels: [a, b]\nchannel_priority: strict\ndependencies:\n  - python>=3.8\n  - pip:\n    - -c pins.txt\n"

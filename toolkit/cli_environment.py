@@ -70,11 +70,11 @@ def _lock(options: argparse.Namespace, workspace: Callable[[argparse.Namespace],
 
 
 def _build(options: argparse.Namespace, workspace: Workspace) -> None:
-    from toolkit import image_build
+    from toolkit.definitions import building
 
     environment = _of(options, workspace)
-    target = options.target or image_build.default_target(environment, workspace)
-    build = image_build.start(image_build.request_of(environment, workspace, target))
+    target = options.target or building.default_target(environment, workspace)
+    build = building.start(building.request_of(environment, workspace, target))
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         build.wait_for_completion(show_output=True)
     if options.json:

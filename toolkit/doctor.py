@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import gpus
-from toolkit.environments import engine
 from toolkit.errors import ToolkitError
+from toolkit.images import engine
 from toolkit.paths import home
 
 

@@ -16,10 +16,10 @@ from toolkit.python_section import PythonSection
 
 if TYPE_CHECKING:
     from toolkit.container_registry import ContainerRegistry
-    from toolkit.environments.lock_file import LockFile
+    from toolkit.definitions.building import DockerImageDetails, ImageBuildDetails
+    from toolkit.definitions.lock_file import LockFile
     from toolkit.environments.request import ImageDefaults, Request
     from toolkit.environments.spec import EnvironmentSpec
-    from toolkit.image_build import DockerImageDetails, ImageBuildDetails
     from toolkit.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
@@ -87,7 +87,7 @@ class Environment:
     def _of(
         name: str, specification: EnvironmentSpec, file: str | os.PathLike[str], with_lock: bool = True
     ) -> Environment:
-        from toolkit.environments import lock_file
+        from toolkit.definitions import lock_file
 
         environment = Environment(name)
         environment.python.specification = specification
@@ -108,7 +108,7 @@ class Environment:
         Raises:
             UserErrorException: the lock is missing, broken, or for another platform.
         """
-        from toolkit.environments import lock_file
+        from toolkit.definitions import lock_file
 
         held = lock_file.read(file_path)
         environment = Environment(name)
@@ -192,7 +192,7 @@ class Environment:
         Raises:
             EnvironmentSpecificationError: it holds what an environment cannot keep, as a folder of this machine.
         """
-        from toolkit.environments import existing_conda
+        from toolkit.definitions import existing_conda
 
         environment = Environment(name)
         try:
@@ -251,13 +251,13 @@ class Environment:
             EnvironmentSpecificationError: an entry is not one that conda or pip knows.
             UserErrorException: `interpreter_path` names no interpreter, or the registry of the base image no host.
         """
-        from toolkit.environments import resolve
+        from toolkit.definitions import resolve
 
         return resolve.resolve(self, package_source, image, gpu)
 
     def notices(self, image: ImageDefaults | None = None, gpu: bool = False) -> builtins.list[str]:
         """What of the environment a run on such a compute target does not follow, a line each."""
-        from toolkit.environments import resolve
+        from toolkit.definitions import resolve
 
         return resolve.notices(self, image, gpu)
 
@@ -274,7 +274,7 @@ class Environment:
             UserErrorException: the folder exists, and `overwrite` is False.
             StorageError: it cannot be written; nothing half-written is left.
         """
-        from toolkit.environments import saved
+        from toolkit.definitions import saved
 
         saved.save(self, path, overwrite)
 
@@ -285,7 +285,7 @@ class Environment:
         Raises:
             UserErrorException: nothing was saved there, it is broken, or the packages have changed since the lock.
         """
-        from toolkit.environments import saved
+        from toolkit.definitions import saved
 
         return saved.load(path)
 
@@ -316,8 +316,7 @@ class Environment:
             UserErrorException: there are no packages to lock, or the file cannot be there.
             StorageError: the disk is full.
         """
-        from toolkit import registration
-        from toolkit.environments import lock_file
+        from toolkit.definitions import lock_file, registration
 
         kind = lock_file.IMAGE if (self.docker.has_base if image is None else image) else lock_file.PREFIX
         made = registration.make_lock(self, workspace, gpu, kind, upgrade)
@@ -342,7 +341,7 @@ class Environment:
             EnvironmentBuildError: no solution to publish; with the solver's own words.
             TrackingError: the tracking server cannot be reached.
         """
-        from toolkit import registration
+        from toolkit.definitions import registration
 
         return registration.register(self, workspace)
 
@@ -352,7 +351,7 @@ class Environment:
         In a workspace that shares a tracking server, a definition that is not registered there is kept as
         "Autosave_…", so that its version is not taken for one of the server's.
         """
-        from toolkit import registration
+        from toolkit.definitions import registration
 
         return registration.register_locally(self, workspace)
 
@@ -369,7 +368,7 @@ class Environment:
             UserErrorException: no such environment, with the names that there are.
             TrackingError: the tracking server cannot be reached, and this machine has no copy.
         """
-        from toolkit import registration
+        from toolkit.definitions import registration
 
         return registration.get(workspace, name, version, label)
 
@@ -388,7 +387,7 @@ class Environment:
     @staticmethod
     def list(workspace: Workspace) -> dict[str, Environment]:
         """The latest version of each registered environment, by name."""
-        from toolkit import registration
+        from toolkit.definitions import registration
 
         return registration.listing(workspace)
 
@@ -405,7 +404,7 @@ class Environment:
         Raises:
             UserErrorException: no such wheel, or another of this name is there.
         """
-        from toolkit.environments import private_wheels
+        from toolkit.definitions import private_wheels
 
         return private_wheels.add(workspace.paths.environments, file_path, exist_ok)
 
@@ -421,10 +420,10 @@ class Environment:
         Raises:
             ContainerEngineError: the environment needs an image, and the container engine does not answer.
         """
-        from toolkit import image_build
+        from toolkit.definitions import building
 
         self.register(workspace)
-        return image_build.start(self._request(workspace, image_build_compute))
+        return building.start(self._request(workspace, image_build_compute))
 
     def build_local(
         self,
@@ -445,7 +444,7 @@ class Environment:
         Raises:
             EnvironmentBuildError: it failed; with the tools' own words.
         """
-        from toolkit import image_build
+        from toolkit.definitions import building
 
         if pushImageToWorkspaceAcr and not workspace.configuration.image_registry:
             raise UserErrorException(
@@ -453,8 +452,8 @@ class Environment:
                 f"in {workspace.paths.configuration}, as in registry.example.com/team"
             )
         image = bool(self.docker.enabled if useDocker is None else useDocker)
-        target = image_build.default_target(self, workspace, image)
-        image_build.start(image_build.request_of(self, workspace, target)).wait_for_completion(show_output=True)
+        target = building.default_target(self, workspace, image)
+        building.start(building.request_of(self, workspace, target)).wait_for_completion(show_output=True)
 
     def get_image_details(self, workspace: Workspace) -> DockerImageDetails:
         """What there is of the environment's image.
@@ -462,10 +461,10 @@ class Environment:
         Raises:
             ContainerEngineError: the container engine does not answer.
         """
-        from toolkit import image_build
+        from toolkit.definitions import building
 
-        target = image_build.default_target(self, workspace, image=True)
-        return image_build.details(image_build.request_of(self, workspace, target))
+        target = building.default_target(self, workspace, image=True)
+        return building.details(building.request_of(self, workspace, target))
 
     def explain(self, workspace: Workspace, compute_target: object = None) -> builtins.list[str]:
         """Print what would be built for runs on a compute target, what is reused, and why; and return the lines.
@@ -484,9 +483,9 @@ class Environment:
         return lines
 
     def _request(self, workspace: Workspace, target: str | None) -> Request:
-        from toolkit import image_build
+        from toolkit.definitions import building
 
-        return image_build.request_of(self, workspace, target or image_build.default_target(self, workspace))
+        return building.request_of(self, workspace, target or building.default_target(self, workspace))
 
     def __repr__(self) -> str:
         return f"Environment(name={self.name!r}, version={self.version!r})"

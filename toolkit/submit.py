@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit import gpus, snapshots
 from toolkit.agent.wake import wake
-from toolkit.environments import engine
 from toolkit.errors import UserErrorException, storage_errors
+from toolkit.images import engine
 from toolkit.inscript.files import is_within, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home

@@ -17,7 +17,7 @@ from benchmarks.bench import Bench
 from benchmarks.images import disk
 from benchmarks.workers import WorkerError
 from tests.rig import leftovers
-from toolkit.environments import engine as container_engine
+from toolkit.images import engine as container_engine
 
 NAME = "toolkit-benchmark"
 _PROBE = "FROM scratch\nCOPY Dockerfile /\n"

@@ -31,7 +31,7 @@ print(json.dumps(Request.from_dict({**document, "engine": engine}).to_dict()))
 """
 _LOOK = """
 import json, sys, time
-from toolkit.environments import images
+from toolkit.images import image as images
 from toolkit.environments.request import Request
 request = Request.from_dict(json.load(open(sys.argv[1])))
 began = time.perf_counter()

@@ -16,7 +16,7 @@ from tests.conftest import wait_until
 from toolkit import Environment, TrackingError, UserErrorException, Workspace
 from toolkit.agent import server, shared_environments
 from toolkit.agent.shared_environments import EXPERIMENT
-from toolkit.environments import definition
+from toolkit.definitions import definition
 
 Machine = Callable[[str], Workspace]
 

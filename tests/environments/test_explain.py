@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.environments.images import Built, request
+from tests.images.making import Built, request
 from toolkit.environments.build import ensure
-from toolkit.environments.engine import connect
 from toolkit.environments.explain import explain
 from toolkit.environments.request import Request
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.store import Store
+from toolkit.images.engine import connect
 
 
 def _files(place: Store) -> set[Path]:

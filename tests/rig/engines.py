@@ -19,8 +19,8 @@ from pathlib import Path
 import psutil
 
 from tests.rig import cache, debian
-from toolkit.environments import engine
 from toolkit.errors import ContainerEngineError
+from toolkit.images import engine
 
 KINDS = ("docker-current", "docker-current-containerd", "podman")
 _SUITES = ("sid", "trixie")  # the newest engine first; it may want a newer glibc than this machine's

@@ -14,7 +14,7 @@ from tests.conftest import Submit, driver_log, needs, wait_until
 from tests.contract.target_contract import TargetContract, kill_agent
 from toolkit import ActivityFailedException, ContainerEngineError, Environment, Run, Workspace
 from toolkit.configuration import TEMPLATE
-from toolkit.environments import engine as container_engine
+from toolkit.images import engine as container_engine
 from toolkit.targets.base import Plan
 from toolkit.targets.docker import WORKSPACE_LABEL, container_name
 from toolkit.targets.registry import create

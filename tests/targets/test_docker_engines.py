@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Submit, driver_log, needs, wait_until
 from tests.rig import base_image, engines
 from toolkit import ActivityFailedException, Environment, Run, Workspace
-from toolkit.environments import engine as container_engine
+from toolkit.images import engine as container_engine
 
 HERE = "import time\nprint('here', flush=True)\ntime.sleep(600)"
 

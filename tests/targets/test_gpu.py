@@ -13,7 +13,7 @@ from tests.conftest import Submit, driver_log, needs, wait_until
 from tests.contract.target_contract import SLEEP, TargetContract, kill_agent
 from tests.rig import nvml
 from toolkit import ActivityFailedException, ComputeTargetException, Environment, Run, Workspace, gpus
-from toolkit.environments import engine as container_engine
+from toolkit.images import engine as container_engine
 from toolkit.inscript.files import read_json
 from toolkit.targets import docker_options
 from toolkit.targets.base import Plan

@@ -18,10 +18,11 @@ from toolkit.agent.builds import Builds, unshare_log
 from toolkit.agent.leases import Leases
 from toolkit.agent.outcome import finalizing
 from toolkit.agent.tracker_process import TrackerProcess, mlflow_version
-from toolkit.environments import images, store
+from toolkit.environments import store
 from toolkit.environments.request import Request
 from toolkit.errors import ContainerEngineUnreachable, ToolkitError
 from toolkit.gpus import Gpu
+from toolkit.images import image as images
 from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home

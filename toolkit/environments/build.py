@@ -21,14 +21,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from toolkit.environments import bases, file_lock, fragments, images, kept_locks, prefix
-from toolkit.environments.bases import Base
-from toolkit.environments.images import Image
+from toolkit.environments import file_lock, kept_locks, prefix
 from toolkit.environments.lock import Lock
 from toolkit.environments.process import Log, clean
 from toolkit.environments.request import Request
 from toolkit.environments.store import Prefix, Store, find, store
 from toolkit.errors import EnvironmentBuildError, ToolkitError, storage_errors
+from toolkit.images import bases, fragments
+from toolkit.images import image as images
+from toolkit.images.bases import Base
+from toolkit.images.image import Image
 from toolkit.inscript.files import write_json
 
 _STOPPED = 128 + signal.SIGTERM
@@ -106,7 +108,7 @@ def _build(request: Request, tell: Log, place: Store) -> Prefix | Image:
 
 def _pulled(request: Request, tell: Log, place: Store) -> Image | None:
     """The image of a request from its registry, where it has one and this has it."""
-    from toolkit.environments import image_registry
+    from toolkit.images import registry as image_registry
 
     if not image_registry.reference(request):
         return None
@@ -130,7 +132,7 @@ def _make(
     if base is None:
         made, notices = prefix.build(lock, tell, place, seconds)
     else:
-        from toolkit.environments import assemble, content
+        from toolkit.images import assemble, content
 
         made, notices = assemble.build(content.plan(lock, base, place), request, seconds, tell, place)
     for notice in notices:
@@ -141,7 +143,7 @@ def _make(
         images.keep(request, made)
     tell(f"environment ready: {made}")
     if isinstance(made, Image):
-        from toolkit.environments import image_registry
+        from toolkit.images import registry as image_registry
 
         if image_registry.reference(request):
             image_registry.push(request, made, tell)

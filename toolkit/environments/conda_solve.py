@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from toolkit.environments import channels, conda_requirement, substitutes
 from toolkit.environments.lock import CondaPackage
 from toolkit.environments.pip_config import without_credentials
-from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.store import Store
 from toolkit.environments.uv import raise_if_storage
 from toolkit.errors import EnvironmentBuildError
+from toolkit.images.platforms import Platform
 
 if TYPE_CHECKING:
     from rattler import GenericVirtualPackage, RepoDataRecord

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolkit.environments import bases, content, image_registry, images, kept_locks, loading, store
-from toolkit.environments.bases import Base
-from toolkit.environments.engine import ping
-from toolkit.environments.fragments import Part
+from toolkit.environments import kept_locks, store
 from toolkit.environments.lock import Lock
 from toolkit.environments.request import Request
 from toolkit.errors import EnvironmentBuildError
+from toolkit.images import bases, content, loading
+from toolkit.images import image as images
+from toolkit.images import registry as image_registry
+from toolkit.images.bases import Base
+from toolkit.images.engine import ping
+from toolkit.images.fragments import Part
 from toolkit.inscript.files import read_json
 
 

@@ -89,7 +89,8 @@ def _solve(request: Request, log: Log, scratch: Path) -> Lock:
 
 def main(arguments: list[str]) -> None:
     """Solve one request; the outcome is a lock, or an error's name and message."""
-    from toolkit.environments import bases, build
+    from toolkit.environments import build
+    from toolkit.images import bases
 
     request = Request.from_dict(json.loads(Path(arguments[1]).read_text(encoding="utf-8")))
     outcome: dict[str, Any]

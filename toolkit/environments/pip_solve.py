@@ -13,8 +13,8 @@ from packaging.version import InvalidVersion, Version
 
 from toolkit.environments import requirements_file, torch_variant, uv
 from toolkit.environments.lock import Torch
-from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log, Outcome
+from toolkit.images.platforms import Platform
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
 _PINS_ADVICE = "Change the pins that contradict each other, or the version of Python that they have to fit."

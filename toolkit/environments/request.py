@@ -33,7 +33,7 @@ class ImageRequest:
         base_image: a reference, as in "debian:bookworm-slim"; "" where there is a Dockerfile.
         base_dockerfile: the text of a Dockerfile whose image is the base; "" for none.
         base_registry: the address of the private registry of the base image, "" where none was named. The
-            credentials are kept apart from all definitions (see `toolkit.environments.credentials`).
+            credentials are kept apart from all definitions (see `toolkit.images.credentials`).
         image_registry: where images are pulled from instead of being built, and pushed to when they were, as in
             "localhost:5000/team"; "" for none.
     """

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.environments import channels, conda_requirement, conda_solve, interpreters, offered, pip_solve, substitutes
-from toolkit.environments.bases import Base
 from toolkit.environments.interpreters import Interpreter
 from toolkit.environments.lock import CondaPackage, Lock, Python
 from toolkit.environments.pip_solve import PipProblem, PipSolution
-from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.specification_file import validate
 from toolkit.environments.store import Store
 from toolkit.errors import EnvironmentBuildError
+from toolkit.images.bases import Base
+from toolkit.images.platforms import Platform
 
 _NEEDS_NO_CHANNEL = {"python", "pip", "setuptools", "wheel"}
 

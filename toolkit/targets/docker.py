@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from toolkit.configuration import WorkspaceConfiguration
-from toolkit.environments import engine
 from toolkit.errors import ContainerEngineError, ContainerEngineUnreachable
+from toolkit.images import engine
 from toolkit.inscript.files import claim_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.configuration import WorkspaceConfiguration
-from toolkit.environments import engine
 from toolkit.environments.request import DEFAULT_BASE_IMAGE, ImageDefaults
 from toolkit.errors import ComputeTargetException
+from toolkit.images import engine
 from toolkit.paths import WorkspacePaths
 from toolkit.targets.base import ComputeTarget
 from toolkit.targets.settings import COMMON, CONTAINER, Setting

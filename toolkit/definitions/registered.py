@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.environments import definition as definitions
-from toolkit.environments.lock_file import LockFile
+from toolkit.definitions import definition as definitions
+from toolkit.definitions.lock_file import LockFile
 from toolkit.errors import storage_errors
 from toolkit.inscript.files import claim_json, read_json, write_json
 

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from toolkit.environments.archive import Blob
+from toolkit.images.archive import Blob
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from toolkit.environments import fragments, layers
-from toolkit.environments.fragments import Entry, Part
-from toolkit.environments.layers import Layer
 from toolkit.environments.store import Store
+from toolkit.images import fragments, layers
+from toolkit.images.fragments import Entry, Part
+from toolkit.images.layers import Layer
 
 METADATA = b"".join(fragments.blocks([Entry("opt/env/lock.json", content=b"{}")]))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.environments.build import ensure
-from toolkit.environments.engine import connect
-from toolkit.environments.images import Image
 from toolkit.environments.key import image_key
 from toolkit.environments.request import ImageRequest, Request
 from toolkit.environments.spec import EnvironmentSpec
+from toolkit.images.engine import connect
+from toolkit.images.image import Image
 
 
 def request(

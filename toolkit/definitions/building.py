@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.background import background_environment
-from toolkit.environments import engine
 from toolkit.environments.request import Request
 from toolkit.environments.store import store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError, UserErrorException, storage_errors
+from toolkit.images import engine
 from toolkit.inscript.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def details(request: Request) -> DockerImageDetails:
     Raises:
         ContainerEngineError: the engine does not answer.
     """
-    from toolkit.environments import images
+    from toolkit.images import image as images
 
     assert request.image is not None
     found = images.find(request)

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.environments import lock_file
+from toolkit.definitions import lock_file
 from toolkit.errors import UserErrorException, storage_errors
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments.images import Built, request
+from tests.images.making import Built, request
 from tests.rig.registry import Registry
-from toolkit.environments import credentials, image_registry
-from toolkit.environments.engine import connect
 from toolkit.environments.request import Request
 from toolkit.environments.store import Store
+from toolkit.images import credentials
+from toolkit.images import registry as image_registry
+from toolkit.images.engine import connect
 
 
 def _asked(engine: str, base: str, channel: Path, registry: str) -> Request:

@@ -8,17 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.environments import archive, fragments, kept_locks, layers, loading
-from toolkit.environments.archive import Blob, Description
-from toolkit.environments.bases import Base
-from toolkit.environments.fragments import IN_IMAGE, Entry, Fragment
-from toolkit.environments.images import LOCK
-from toolkit.environments.layers import Layer, Source
+from toolkit.environments import kept_locks
 from toolkit.environments.lock import Lock
-from toolkit.environments.packages import Package, packages_of
 from toolkit.environments.pip_config import without_credentials
 from toolkit.environments.store import Store
 from toolkit.errors import EnvironmentBuildError
+from toolkit.images import archive, fragments, layers, loading
+from toolkit.images.archive import Blob, Description
+from toolkit.images.bases import Base
+from toolkit.images.fragments import IN_IMAGE, Entry, Fragment
+from toolkit.images.image import LOCK
+from toolkit.images.layers import Layer, Source
+from toolkit.images.packages import Package, packages_of
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.environments import bytecode_worker, file_lock, fragments
-from toolkit.environments.fragments import IN_IMAGE, Entry
+from toolkit.environments import file_lock
 from toolkit.errors import EnvironmentBuildError
+from toolkit.images import bytecode_worker, fragments
+from toolkit.images.fragments import IN_IMAGE, Entry
 
 _GROUP = 2_000_000  # bytes of source that one process compiles
 _LIBRARY = re.compile(rf"{IN_IMAGE[1:]}/lib/python3\.\d+/")

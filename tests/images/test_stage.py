@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments.images import wheel
-from toolkit.environments import compiler, fragments
-from toolkit.environments.compiler import Compilation
+from tests.images.making import wheel
 from toolkit.environments.conda_link import checked_name
-from toolkit.environments.fragments import Entry
 from toolkit.environments.lock import Lock, Python
-from toolkit.environments.packages import Package, packages_of
-from toolkit.environments.platforms import Platform
-from toolkit.environments.stage import Laid, Stage
 from toolkit.environments.store import Store
 from toolkit.errors import EnvironmentBuildError
+from toolkit.images import compiler, fragments
+from toolkit.images.compiler import Compilation
+from toolkit.images.fragments import Entry
+from toolkit.images.packages import Package, packages_of
+from toolkit.images.platforms import Platform
+from toolkit.images.stage import Laid, Stage
 
 SITE = f"opt/env/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 PLATFORM = Platform(platform.machine(), "2.36")

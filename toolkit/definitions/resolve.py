@@ -8,15 +8,15 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from toolkit.environments import credentials
 from toolkit.environments.request import ImageDefaults, ImageRequest, Request
 from toolkit.environments.spec import EnvironmentSpec, is_variable
 from toolkit.errors import UserErrorException
+from toolkit.images import credentials
 
 if TYPE_CHECKING:
     from toolkit.container_registry import ContainerRegistry
+    from toolkit.definitions.lock_file import LockFile
     from toolkit.environment import Environment
-    from toolkit.environments.lock_file import LockFile
 
 
 def resolve(environment: Environment, package_source: str, image: ImageDefaults | None, gpu: bool) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def keep_credentials(environment: Environment) -> str:
 
 def usable_lock(environment: Environment, specification: EnvironmentSpec, gpu: bool, kind: str) -> LockFile | None:
     """The lock of the environment that such a run uses as it is, or None where it has to be solved."""
-    from toolkit.environments import lock_file
+    from toolkit.definitions import lock_file
 
     for held in environment.locks:
         if held.is_of(specification) and held.fits(gpu, kind):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from toolkit.environments import engine
 from toolkit.environments.store import store
+from toolkit.images import engine
 from toolkit.inscript.files import read_json, write_json
 
 if TYPE_CHECKING:

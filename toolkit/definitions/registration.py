@@ -8,9 +8,9 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from toolkit.environments import curated, definition, lock_file
-from toolkit.environments.lock_file import LockFile
-from toolkit.environments.registered import Registered, Version
+from toolkit.definitions import curated, definition, lock_file
+from toolkit.definitions.lock_file import LockFile
+from toolkit.definitions.registered import Registered, Version
 from toolkit.errors import ContainerEngineError, TrackingError, UserErrorException
 
 if TYPE_CHECKING:
@@ -136,9 +136,10 @@ def make_lock(
         EnvironmentBuildError: no solution; with the solver's own words.
         ContainerEngineError: the base of its image cannot be had.
     """
-    from toolkit import image_build
-    from toolkit.environments import engine, locking
+    from toolkit.definitions import building
+    from toolkit.environments import locking
     from toolkit.environments.request import ImageDefaults, Request
+    from toolkit.images import engine
     from toolkit.targets import registry
 
     if anew and environment.locks:
@@ -148,7 +149,7 @@ def make_lock(
     if kind == lock_file.IMAGE and workspace is None:
         image, address = ImageDefaults(), engine.address()
     elif kind == lock_file.IMAGE and workspace is not None:
-        target = image_build.default_target(environment, workspace, image=True)
+        target = building.default_target(environment, workspace, image=True)
         image, address = registry.images_of(target, workspace.configuration, workspace.paths.configuration)
     source = workspace.configuration.package_source if workspace is not None else "auto"
     request = Request.from_dict({**environment.resolve(source, image, gpu), "engine": address})
@@ -188,7 +189,8 @@ _NOTHING = Version("", "", {}, "")
 
 def _known_locks(environment: Environment, workspace: Workspace) -> tuple[LockFile, ...]:
     """What the specification came to on this machine, where it was solved here."""
-    from toolkit.environments import kept_locks, key, resolve
+    from toolkit.definitions import resolve
+    from toolkit.environments import kept_locks, key
     from toolkit.environments.request import ImageDefaults
 
     source = workspace.configuration.package_source
@@ -305,7 +307,7 @@ def _shared(workspace: Workspace, uri: str) -> Registered:
 
 
 def _definition(environment: Environment) -> dict[str, Any]:
-    from toolkit.environments import resolve
+    from toolkit.definitions import resolve
 
     if _RESERVED.match(environment.name):
         raise UserErrorException(

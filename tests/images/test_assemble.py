@@ -18,16 +18,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import needs
-from tests.environments.images import Built, request, run, wheel
+from tests.images.making import Built, request, run, wheel
 from tests.rig import base_image as base_images
 from tests.rig import conda_channel, engines
-from toolkit.environments import images, loading
-from toolkit.environments.engine import connect
 from toolkit.environments.key import image_key, lock_key
 from toolkit.environments.lock import Lock
 from toolkit.environments.request import ImageRequest, Request
 from toolkit.environments.store import Store, store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError, StorageError
+from toolkit.images import image as images
+from toolkit.images import loading
+from toolkit.images.engine import connect
 
 CONDA = ("python", "numpy", "greeting=1.2", "scripted")
 PIP = ("pygments", "iniconfig")
@@ -239,7 +240,7 @@ def test_an_engine_that_does_not_run(place: Store, asked: Request) -> None:
 
 def test_finding_imports_nothing_heavy(built: Built, kept: Store) -> None:
     code = (
-        "import sys, json; from toolkit.environments import images; from toolkit.environments.request import Request;"
+        "import sys, json; from toolkit.images import image as images; from toolkit.environments.request import Request;"
         f"assert images.find(Request.from_dict(json.loads({json.dumps(built.request.to_dict())!r})));"
         "heavy = {'yaml', 'rattler', 'packaging', 'asyncio', 'docker'} & set(sys.modules); assert not heavy, heavy"
     )

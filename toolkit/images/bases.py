@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from toolkit.environments import base_probe, credentials, platforms
-from toolkit.environments.archive import Blob
-from toolkit.environments.engine import connect, engine_errors, patient
-from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
 from toolkit.environments.request import ImageRequest
 from toolkit.environments.store import Store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError, storage_errors
+from toolkit.images import base_probe, credentials, platforms
+from toolkit.images.archive import Blob
+from toolkit.images.engine import connect, engine_errors, patient
+from toolkit.images.platforms import Platform
 from toolkit.inscript.files import read_json, write_json
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from toolkit.environments import fragments
-from toolkit.environments.fragments import END, Part
 from toolkit.environments.store import Store
+from toolkit.images import fragments
+from toolkit.images.fragments import END, Part
 
 MOST = 61
 """Layers of an image, those of its base included: engines and kernels take 125 or so."""

@@ -7,13 +7,13 @@ import json
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-from toolkit.environments import bases, loading
-from toolkit.environments.engine import connect, engine_errors, patient
-from toolkit.environments.fragments import IN_IMAGE
-from toolkit.environments.images import LOCK, PYTHON, Image
 from toolkit.environments.lock import Lock
 from toolkit.environments.process import Log
 from toolkit.environments.request import Request
+from toolkit.images import bases, loading
+from toolkit.images.engine import connect, engine_errors, patient
+from toolkit.images.fragments import IN_IMAGE
+from toolkit.images.image import LOCK, PYTHON, Image
 
 if TYPE_CHECKING:
     from docker import DockerClient

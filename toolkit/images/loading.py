@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.environments import archive, base_probe
-from toolkit.environments.archive import Blob, Description
-from toolkit.environments.bases import Base
-from toolkit.environments.engine import connect, engine_errors, patient, unreachable
 from toolkit.environments.process import Log
 from toolkit.errors import ContainerEngineError, StorageError
+from toolkit.images import archive, base_probe
+from toolkit.images.archive import Blob, Description
+from toolkit.images.bases import Base
+from toolkit.images.engine import connect, engine_errors, patient, unreachable
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -210,6 +210,6 @@ def _blob(file: Path, diff: str) -> Blob:
 
 
 def _reader(file: Path) -> Callable[[], Iterator[bytes]]:
-    from toolkit.environments.fragments import read
+    from toolkit.images.fragments import read
 
     return lambda: read(file)

@@ -16,14 +16,15 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from toolkit.environments import compiler, conda_link, uv
-from toolkit.environments.fragments import IN_IMAGE, Entry, entry_of
+from toolkit.environments import conda_link, uv
 from toolkit.environments.lock import Lock
-from toolkit.environments.packages import Package
-from toolkit.environments.platforms import Platform
 from toolkit.environments.process import Log
 from toolkit.environments.store import Store
 from toolkit.errors import EnvironmentBuildError
+from toolkit.images import compiler
+from toolkit.images.fragments import IN_IMAGE, Entry, entry_of
+from toolkit.images.packages import Package
+from toolkit.images.platforms import Platform
 from toolkit.inscript.files import read_json
 
 _IN_PREFIX = ("bin", "etc", "include", "lib", "share")  # where --target puts what a wheel has for the prefix

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.environments.images import Built, request
+from tests.images.making import Built, request
 from tests.rig.registry import Registry
-from toolkit.environments import bases, credentials
-from toolkit.environments.bases import Base
-from toolkit.environments.engine import connect
 from toolkit.environments.key import image_key
 from toolkit.environments.request import ImageRequest, Request
 from toolkit.environments.store import Store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError
+from toolkit.images import bases, credentials
+from toolkit.images.bases import Base
+from toolkit.images.engine import connect
 
 
 def _ensure(engine: str, place: Store, image: ImageRequest) -> tuple[Base, str]:

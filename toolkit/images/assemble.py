@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toolkit.environments import compiler, content, fragments, interpreters, layers, loading
-from toolkit.environments.archive import Description
-from toolkit.environments.compiler import Compilation
-from toolkit.environments.content import Plan
-from toolkit.environments.fragments import Fragment, Part
-from toolkit.environments.images import PYTHON, Image
-from toolkit.environments.layers import Layer
-from toolkit.environments.packages import Package
+from toolkit.environments import interpreters
 from toolkit.environments.process import Log
 from toolkit.environments.request import Request
-from toolkit.environments.stage import Laid, Stage
 from toolkit.environments.store import Store
+from toolkit.images import compiler, content, fragments, layers, loading
+from toolkit.images.archive import Description
+from toolkit.images.compiler import Compilation
+from toolkit.images.content import Plan
+from toolkit.images.fragments import Fragment, Part
+from toolkit.images.image import PYTHON, Image
+from toolkit.images.layers import Layer
+from toolkit.images.packages import Package
+from toolkit.images.stage import Laid, Stage
 
 
 class Assembly:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
 
-from toolkit.environments.fragments import IN_IMAGE
 from toolkit.environments.lock import CondaPackage, Lock
+from toolkit.images.fragments import IN_IMAGE
 
 _FORMAT = 1  # to be raised when the same package should give another fragment than before
 _NAME = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?:==\s*([^\s;\\]+)|@)?")
