@@ -50,7 +50,7 @@ def _members(layer: Layer, place: Store) -> list[str]:
 
 def test_large_parts_come_first_and_alone(place: Store) -> None:
     conda = [_part(place, "small", 1000), _part(place, "huge", 21_000_000), _part(place, "middle", 600_000)]
-    wheels = [_part(place, "wheel", 1000), _part(place, "big", 3_000_000), _part(place, "bigger", 4_000_000)]
+    wheels = [_part(place, "wheel", 1000), _part(place, "big", 13_000_000), _part(place, "bigger", 14_000_000)]
     composed = _compose(place, conda, wheels)
     assert [layer.title for layer in composed] == [
         "huge, content", "bigger, content", "big, content", "middle-sized conda packages", "small conda packages",
@@ -65,7 +65,7 @@ def test_large_parts_come_first_and_alone(place: Store) -> None:
 
 
 def test_a_small_change_leaves_the_layers_below(place: Store) -> None:
-    common = [_part(place, "huge", 21_000_000), _part(place, "big", 3_000_000), _part(place, "middle", 600_000)]
+    common = [_part(place, "huge", 21_000_000), _part(place, "big", 13_000_000), _part(place, "middle", 600_000)]
     before = _compose(place, common, [_part(place, "a", 1000), _part(place, "b", 1000)])
     after = _compose(place, common, [_part(place, "a", 1000), _part(place, "c", 1000)])
     assert before[:3] == after[:3] and before[3].digest != after[3].digest
@@ -85,7 +85,7 @@ def test_no_name_is_twice_in_a_layer(place: Store) -> None:
 
 @pytest.mark.parametrize("below", [1, 50, 100])
 def test_there_are_never_too_many_layers(place: Store, below: int) -> None:
-    parts = [_part(place, f"p{number}", 2_000_001 + number) for number in range(70)]
+    parts = [_part(place, f"p{number}", 10_000_001 + number) for number in range(70)]
     assert len(_compose(place, parts, [], below)) <= max(layers.MOST - below, 5)
 
 
