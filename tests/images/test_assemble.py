@@ -240,8 +240,8 @@ def test_an_engine_that_does_not_run(place: Store, asked: Request) -> None:
 
 def test_finding_imports_nothing_heavy(built: Built, kept: Store) -> None:
     code = (
-        "import sys, json; from toolkit.images import image as images; from toolkit.environments.request import Request;"
-        f"assert images.find(Request.from_dict(json.loads({json.dumps(built.request.to_dict())!r})));"
+        "import sys, json; from toolkit.images import image; from toolkit.environments.request import Request;"
+        f"assert image.find(Request.from_dict(json.loads({json.dumps(built.request.to_dict())!r})));"
         "heavy = {'yaml', 'rattler', 'packaging', 'asyncio', 'docker'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
