@@ -23,7 +23,6 @@ def start_background(
         extra: variables that are set for it.
         nice: how much it stands back behind others, 0 to 19.
     """
-    _started[:] = [process for process in _started if process.poll() is None]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -35,8 +34,14 @@ def start_background(
             env={**background_environment(), **(extra or {})},
             preexec_fn=functools.partial(os.nice, nice) if nice else None,
         )
-    _started.append(process)
+    outlives(process)
     return process.pid
+
+
+def outlives(process: subprocess.Popen[bytes]) -> None:
+    """Say that a process which was started may go on when this one ends."""
+    _started[:] = [one for one in _started if one.poll() is None]
+    _started.append(process)
 
 
 @atexit.register

@@ -84,7 +84,15 @@ class DockerSection:
         return self._base_image is not None or self._base_dockerfile is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The section as JSON has it, without what signs in to the registry."""
+        """The section as JSON has it, without what signs in to the registry.
+
+        Raises:
+            UserErrorException: `arguments` is one text.
+        """
+        if isinstance(self.arguments, str):
+            raise UserErrorException(
+                f"docker.arguments is {self.arguments!r}: it is a list, as in {self.arguments.split()!r}"
+            )
         return {
             "enabled": bool(self.enabled),
             "base_image": self.base_image,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.background import background_environment
+from toolkit.background import background_environment, outlives
 from toolkit.environments.request import Request
 from toolkit.environments.store import store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError, UserErrorException, storage_errors
@@ -23,16 +22,6 @@ if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
 _LOOK_SECONDS = 0.1
-_started: list[subprocess.Popen[bytes]] = []
-
-
-@atexit.register
-def _let_go() -> None:
-    """Builds outlive this process on purpose: no warning about that."""
-    for process in _started:
-        process.poll()
-        process.returncode = process.returncode or 0
-
 
 class ImageBuildDetails:
     """A build that goes on, of an image or of a folder on this machine. It goes on when this process ends.
@@ -201,7 +190,7 @@ def start(request: Request) -> ImageBuildDetails:
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             env=background_environment(),
         )  # fmt: skip
-    _started.append(process)
+    outlives(process)
     return ImageBuildDetails(request, process, log)
 
 

@@ -110,8 +110,8 @@ def _pulled(request: Request, tell: Log, place: Store) -> Image | None:
     """The image of a request from its registry, where it has one and this has it."""
     from toolkit.images import registry as image_registry
 
-    if not image_registry.reference(request):
-        return None
+    if not image_registry.reference(request) or (request.specification is None and request.lock is None):
+        return None  # a base as it is comes from where it is kept itself
     started = time.monotonic()
     found = image_registry.pull(request, tell)
     if found is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.background import background_environment
-from toolkit.environments import kept_locks
+from toolkit.environments import file_lock, kept_locks
 from toolkit.environments.lock import Lock
 from toolkit.environments.process import Log, clean
 from toolkit.environments.request import Request
@@ -52,14 +52,18 @@ def lock_of(request: Request, log: Log, anew: bool = False) -> Lock:
         StorageError: the disk is full.
     """
     found = None if anew else request.lock or kept_locks.find(request.key, request.image is not None)
-    if found is not None:
-        log(f"taking the lock that is there: {found.hash}")
-        return found
-    place = store()
-    with storage_errors("cannot write the lock of the environment", place.root):
-        place.make_folders()
-        with tempfile.TemporaryDirectory(dir=place.building, prefix=f"{request.key}-lock-") as scratch:
-            return _solve(request, log, Path(scratch))
+    if found is None:
+        place = store()
+        with storage_errors("cannot write the lock of the environment", place.root):
+            place.make_folders()
+            waiting = f"another process is building this environment ({request.key[:12]}): waiting for it"
+            with file_lock.exclusive(place.building / f"{request.key}.lock", waiting, log):  # as builds do
+                found = None if anew else kept_locks.find(request.key, request.image is not None)
+                if found is None:
+                    with tempfile.TemporaryDirectory(dir=place.building, prefix=f"{request.key}-lock-") as scratch:
+                        return _solve(request, log, Path(scratch))
+    log(f"taking the lock that is there: {found.hash}")
+    return found
 
 
 def _solve(request: Request, log: Log, scratch: Path) -> Lock:
@@ -68,7 +72,7 @@ def _solve(request: Request, log: Log, scratch: Path) -> Lock:
     process = subprocess.Popen(
         [sys.executable, "-m", "toolkit.environments.locking", str(asked), str(answer)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        env=background_environment(),
+        env=background_environment(), pass_fds=file_lock.held(),
     )  # fmt: skip
     with process:
         assert process.stdout is not None

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from toolkit.environments import interpreters
 from toolkit.environments.process import Log
 from toolkit.environments.request import Request
 from toolkit.environments.store import Store
+from toolkit.errors import ContainerEngineError
 from toolkit.images import compiler, content, fragments, layers, loading
 from toolkit.images.archive import Description
 from toolkit.images.compiler import Compilation
@@ -44,9 +45,11 @@ class Assembly:
         self.seconds: dict[str, float] = {}
 
     def close(self) -> None:
-        """End what still goes on, and remove the folder."""
+        """End what still goes on, and remove the folder and the image of the first layers."""
         if self._compilation is not None:
             self._compilation.stop()
+        with suppress(ContainerEngineError):  # that an engine which is away cannot remove it is not what went wrong
+            loading.remove(self._request.engine, self._early)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def make(self) -> tuple[loading.Loaded, tuple[str, ...]]:
@@ -57,7 +60,6 @@ class Assembly:
             image = content.describe(self._plan, composed)
         with self._timed("load"):
             loaded = self._load(image, composed, loading.tag_of(image))
-            loading.remove(self._request.engine, self._early)
         notices = tuple(notice for one in self._plan.packages for notice in found[one.key].notices)
         return loaded, notices
 

@@ -6,7 +6,9 @@ import io
 import json
 import re
 import tarfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from toolkit.images.archive import Blob
@@ -23,6 +25,9 @@ _LIBC = (
 _LIBC_VERSION = re.compile(rb"GNU C Library .{0,80}?version (\d+\.\d+)")
 _LIBC_NAME = re.compile(r"libc-(\d+\.\d+)\.so$")
 _VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
+_VERSION_SECONDS = 60
+_LABEL = "toolkit.look"
+_FORGOTTEN_SECONDS = 3600
 _CONTAINERD = "io.containerd.snapshotter.v1"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -32,12 +37,10 @@ _LARGEST_DOCUMENT = 1 << 22
 def look(client: DockerClient, found: dict[str, Any]) -> dict[str, Any]:
     """What is known of an image: `libc`, `python`, `python_version`, `blobs` (see `Base`)."""
     config = found.get("Config") or {}
-    container = client.containers.create(found["Id"], ["/nothing"], network_mode="none")
-    try:
+    _remove_forgotten(client)
+    with short_lived(client, found["Id"], ["/nothing"]) as container:
         libc = next(filter(None, (_libc(container, path) for path in _LIBC)), "")
         python = _python(container, config)
-    finally:
-        container.remove(force=True)
     version = _version(client, found["Id"], python) if python else ""
     return {
         "libc": libc,
@@ -45,6 +48,26 @@ def look(client: DockerClient, found: dict[str, Any]) -> dict[str, Any]:
         "python_version": version,
         "blobs": [[one.digest, one.size, one.media_type] for one in _blobs(client, found)],
     }
+
+
+@contextmanager
+def short_lived(client: DockerClient, image: str, command: list[str], **options: Any) -> Iterator[Container]:
+    """A container to look into, or for one short command; it is not started, and removed in the end."""
+    container = client.containers.create(image, command, network_mode="none", labels={_LABEL: "1"}, **options)
+    try:
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+def _remove_forgotten(client: DockerClient) -> None:
+    """Remove the containers of processes that were ended while they looked."""
+    from docker.errors import APIError
+
+    for listed in client.api.containers(all=True, filters={"label": _LABEL}):
+        if time.time() - listed["Created"] > _FORGOTTEN_SECONDS:
+            with suppress(APIError):  # somebody else does the same
+                client.api.remove_container(listed["Id"], force=True)
 
 
 def _blobs(client: DockerClient, found: dict[str, Any]) -> list[Blob]:
@@ -146,12 +169,13 @@ def _exists(container: Container, path: str) -> bool:
 
 def _version(client: DockerClient, image: str, python: str) -> str:
     """The version that an interpreter says it is; "" where it does not start."""
-    from docker.errors import APIError, ContainerError
+    from docker.errors import APIError
+    from requests.exceptions import ReadTimeout
 
     try:
-        said = client.containers.run(
-            image, ["-I", "-c", _VERSION], entrypoint=[python], network_mode="none", remove=True, user="0"
-        )
-    except (ContainerError, APIError):
+        with short_lived(client, image, ["-I", "-c", _VERSION], entrypoint=[python], user="0") as container:
+            container.start()
+            code = container.wait(timeout=_VERSION_SECONDS)["StatusCode"]
+            return "" if code else str(container.logs(stdout=True, stderr=False).decode()).strip()
+    except (APIError, ReadTimeout):  # it does not start, or hangs
         return ""
-    return str(said.decode()).strip()

@@ -247,9 +247,16 @@ def find(key: str, store: Store) -> Fragment | None:
     if document is None:
         return None
     parts = tuple(Part(**{**part, "folders": tuple(part["folders"])}) for part in document["parts"])
-    if not all(part.file(store).exists() for part in parts if part.kept):
+    if not all(_size(part.file(store)) == part.size for part in parts if part.kept):  # whatever became of the disk
         return None
     return Fragment(parts, tuple(document["notices"]), document["conda_meta"])
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def save(key: str, fragment: Fragment, store: Store) -> None:

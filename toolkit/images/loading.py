@@ -101,10 +101,16 @@ def present(engine: str, image: Description, base: Base) -> int:
 
 
 def _there(client: DockerClient, image: Description, base: Base) -> int:
+    from docker.errors import ImageNotFound
+
     wanted = [f"sha256:{blob.diff}" for blob in image.blobs]
     most = len(base.layers)
     for listed in client.api.images(filters={"label": f"{BASE_LABEL}={base.reference}"}):  # Podman takes but one
-        layers = ((client.images.get(listed["Id"]).attrs or {}).get("RootFS") or {}).get("Layers") or []
+        try:
+            found = client.images.get(listed["Id"])
+        except ImageNotFound:  # removed since it was listed, as by another build
+            continue
+        layers = ((found.attrs or {}).get("RootFS") or {}).get("Layers") or []
         same = next((i for i, (one, other) in enumerate(zip(wanted, layers)) if one != other), None)
         most = max(most, min(len(wanted), len(layers)) if same is None else same)
     return most

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.environments.lock import Lock
 from toolkit.environments.process import Log
 from toolkit.environments.request import Request
-from toolkit.images import bases, loading
+from toolkit.images import base_probe, bases, loading
 from toolkit.images.engine import connect, engine_errors, patient
 from toolkit.images.fragments import IN_IMAGE
 from toolkit.images.image import LOCK, PYTHON, Image
@@ -90,15 +90,13 @@ def _lock_in(client: DockerClient, image_id: str) -> Lock | None:
     """The lock that an image of the toolkit has in it."""
     from docker.errors import NotFound
 
-    container = client.containers.create(image_id, ["/nothing"], network_mode="none")
     try:
-        packed, _ = container.get_archive(f"{IN_IMAGE}/{LOCK}")
-        with tarfile.open(fileobj=io.BytesIO(b"".join(packed))) as archive:
+        with base_probe.short_lived(client, image_id, ["/nothing"]) as container:
+            packed = io.BytesIO(b"".join(container.get_archive(f"{IN_IMAGE}/{LOCK}")[0]))
+        with tarfile.open(fileobj=packed) as archive:
             member = archive.next()
             file = archive.extractfile(member) if member is not None and member.isreg() else None
             document: dict[str, Any] = json.load(file) if file else {}
         return Lock.from_dict(document)
     except (NotFound, ValueError, KeyError, TypeError):
         return None
-    finally:
-        container.remove(force=True)

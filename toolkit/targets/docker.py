@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 RUN_LABEL = "toolkit.run"
 WORKSPACE_LABEL = "toolkit.workspace"
+_REMOVE_ATTEMPTS, _REMOVE_SECONDS = 20, 0.5
 _ENDED = ("exited", "dead", "removing")
 
 
@@ -149,8 +151,8 @@ class DockerTarget:
         try:
             with engine.engine_errors(self.engine, "the container cannot be looked at"):
                 container = _find(engine.connect(self.engine), run)
-        except ContainerEngineUnreachable:
-            return Phase.SILENT  # the engine is away: it may know more when it is back
+        except ContainerEngineError:
+            return Phase.SILENT  # the engine is away or busy: it may know more later
         if launched.phase(run) is not Phase.LOST:  # it came, or ended, while the engine was asked
             return launched.phase(run)
         if container is None:
@@ -188,18 +190,16 @@ class DockerTarget:
             self._remover.submit(self._remove, container_name(run))
 
     def _remove(self, name: str) -> None:
-        from docker.errors import APIError, NotFound
-        from requests.exceptions import RequestException
+        from docker.errors import NotFound
 
-        client = engine.connect(self.engine)
-        for _ in range(20):
+        for _ in range(_REMOVE_ATTEMPTS):
             try:
-                client.api.remove_container(name, v=True, force=True)
+                with engine.engine_errors(self.engine, "the container cannot be removed"), suppress(NotFound):
+                    engine.connect(self.engine).api.remove_container(name, v=True, force=True)
                 return
-            except NotFound:
-                return
-            except (APIError, RequestException):  # it is just ending, or the engine is away for a moment
-                time.sleep(0.5)
+            except ContainerEngineError:  # it is just ending, or the engine is away for a moment
+                time.sleep(_REMOVE_SECONDS)
+        self._swept = False  # whoever launches next tries again
 
     def _sweep(self, client: DockerClient) -> None:
         """Once: remove what an agent that was ended has left of runs that are over."""
