@@ -27,7 +27,7 @@ class ContainerRegistry:
 
     @address.setter
     def address(self, address: str | None) -> None:
-        if address is not None and "@" in address:  # it would be kept with environments and runs
+        if address is not None and "@" in str(address):  # it would be kept with environments and runs
             raise UserErrorException(
                 "the address of a ContainerRegistry has credentials in it: set its username and password to them, and "
                 f"its address to {address.rpartition('@')[2]!r}"

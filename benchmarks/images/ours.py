@@ -126,12 +126,13 @@ class Ours:
         return self._requests[requirements]
 
     def forget(self) -> None:
-        """Remove the images and all that was made of the packages; what was downloaded stays."""
+        """Remove the images and all that was made of the packages; what was downloaded stays, and what is known of
+        the base image, which the engine has on all sides."""
         self.engine.forget_ours(self.base)
         environments = self.folder / "home" / "environments"
         for folder in (environments, environments / "cache"):
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path.is_dir() and path.name not in ("cache", *_DOWNLOADED):
+                if path.is_dir() and path.name not in ("cache", "bases", *_DOWNLOADED):
                     shutil.rmtree(path)
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.1
 
+
 class ImageBuildDetails:
     """A build that goes on, of an image or of a folder on this machine. It goes on when this process ends.
 

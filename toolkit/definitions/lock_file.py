@@ -79,8 +79,7 @@ class LockFile:
             "kind": self.kind,
             "lock": lock,
         }
-        public: dict[str, Any] = json.loads(without_credentials(json.dumps(document)).replace("://***@", "://"))
-        return public
+        return public(document)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> LockFile:
@@ -91,6 +90,12 @@ class LockFile:
             gpu=bool(document["gpu"]),
             kind=str(document["kind"]),
         )
+
+
+def public(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document as others get it: without the credentials in its URLs."""
+    found: dict[str, Any] = json.loads(_public(json.dumps(document)))
+    return found
 
 
 def this_platform() -> str:
@@ -246,4 +251,8 @@ def _asked(specification: EnvironmentSpec) -> dict[str, list[str]]:
 
 
 def _squeezed(text: str) -> str:
-    return without_credentials(re.sub(r"\s+", " ", text.strip())).replace("://***@", "://")
+    return _public(re.sub(r"\s+", " ", text.strip()))
+
+
+def _public(text: str) -> str:
+    return without_credentials(text).replace("://***@", "://")

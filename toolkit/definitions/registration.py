@@ -40,6 +40,7 @@ def register_locally(environment: Environment, workspace: Workspace) -> Environm
     asked = _definition(environment)
     uri, place = workspace.configuration.tracking_uri, _local(workspace)
     if uri:
+        asked = _public(asked)
         digest = definition.digest(asked)
         shared = _shared(workspace, uri).find(environment.name, digest)
         if shared is not None:
@@ -229,13 +230,28 @@ def _register_shared(environment: Environment, workspace: Workspace, uri: str) -
 
     cache = _shared(workspace, uri)
     asked = _definition(environment)
-    digest = definition.digest(asked)
+    public = _public(asked)
+    if public != asked:
+        print(
+            f"toolkit: environment '{environment.name}': the credentials in its URLs are not published; whoever uses "
+            "it needs them in ~/.netrc or in pip's configuration",
+            file=sys.stderr,
+        )
+    digest = definition.digest(public)
     known = cache.find(environment.name, digest)
     if known is not None:
         return _as(environment, known.version, workspace, cache)
     locks = [lock.to_dict() for lock in solved_locks(environment, workspace)]
-    document = shared_environments.publish(uri, environment.name, digest, asked, locks)
+    document = shared_environments.publish(uri, environment.name, digest, public, locks)
     return _as(environment, _kept(cache, environment.name, document).version, workspace, cache)
+
+
+def _public(asked: dict[str, Any]) -> dict[str, Any]:
+    """A definition as others get it: without the credentials in the URLs of its channels, indexes and packages."""
+    specification = asked["specification"]
+    if specification is None:
+        return asked
+    return {**asked, "specification": {**lock_file.public(specification), "variables": specification["variables"]}}
 
 
 def _get_shared(workspace: Workspace, uri: str, name: str, version: str | None) -> Environment | None:

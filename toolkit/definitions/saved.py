@@ -101,7 +101,7 @@ def _files(environment: Environment) -> dict[str, str]:
             "enabled": bool(docker.enabled),
             "baseImage": docker.base_image,
             "baseImageRegistry": {"address": docker.base_image_registry.address, "username": None, "password": None},
-            "arguments": [str(argument) for argument in docker.arguments or []],
+            "arguments": docker.to_dict()["arguments"],
             "shmSize": docker.shm_size,
             "sharedVolumes": bool(docker.shared_volumes),
         },

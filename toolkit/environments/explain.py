@@ -96,15 +96,23 @@ def _about_packages(lock: Lock, base: Base, engine: str) -> list[str]:
             + ", ".join(str(one) for one in plan.missing)
         )
         return [*lines, "sent to the engine: their layers, and those above them"]
-    image = content.describe(plan, content.layers_of(plan, plan.there, store.store(), _never))
+    try:
+        composed = content.layers_of(plan, plan.there, store.store(), _never)
+    except _NotKept:
+        return [*lines, "sent to the engine: the layers that it lacks"]
+    image = content.describe(plan, composed)
     there = loading.present(engine, image, base)
     lacking = image.blobs[there:]
     size = sum(blob.size for blob in lacking)
     return [*lines, f"sent to the engine: {size / 1e6:.1f} MB in {len(lacking)} layers; it has the {there} below them"]
 
 
+class _NotKept(Exception):
+    """A large package shares a layer, of which nothing is known before it is laid out again."""
+
+
 def _never(part: Part) -> Iterator[bytes]:
-    raise EnvironmentBuildError(f"{part.package} has to be laid out first")
+    raise _NotKept
 
 
 def _packages(lock: Lock | None) -> str:
