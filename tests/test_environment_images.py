@@ -167,3 +167,18 @@ def test_registries_that_are_none() -> None:
     with pytest.raises(UserErrorException, match="has credentials and no address"):
         environment.resolve("auto", DEFAULTS)
     assert credentials.read("") is None and credentials.read("nobody:1") is None
+
+
+def test_an_address_with_credentials_is_refused_and_not_repeated() -> None:
+    with pytest.raises(
+        UserErrorException, match=r"set its username and password .* its address to 'my\.registry'"
+    ) as it:
+        private("https://me:s3cret@my.registry")
+    assert "s3cret" not in str(it.value)
+
+
+def test_arguments_are_a_list(file: Path) -> None:
+    environment = Environment.from_conda_specification("mine", file)
+    setattr(environment.docker, "arguments", "--shm-size 8g")  # noqa: B010 (no list, which mypy would see)
+    with pytest.raises(UserErrorException, match=r"it is a list, as in \['--shm-size', '8g'\]"):
+        environment.resolve("auto", DEFAULTS)

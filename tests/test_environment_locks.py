@@ -211,7 +211,8 @@ def test_what_cannot_be_solved_is_said_in_the_solver_s_words(tmp_path: Path) -> 
 
 
 def test_credentials_stay_out_of_lock_files() -> None:
-    spec = EnvironmentSpec(pip=("--extra-index-url https://me:pw@host/simple", "six"))
+    channels = ("https://me:pw@host/channel", "https://host/t/pw-token/channel")
+    spec = EnvironmentSpec(channels, pip=("--extra-index-url https://me:pw@host/simple", "six"))
     lock = Lock("Linux-x86_64", Python("3.11.7", "", ""), options=("--extra-index-url", "https://me:pw@host/simple"))
     text = lock_file.text(LockFile(spec, lock))
     assert "pw" not in text and "https://host/simple" in text

@@ -17,6 +17,8 @@ from toolkit import Environment, TrackingError, UserErrorException, Workspace
 from toolkit.agent import server, shared_environments
 from toolkit.agent.shared_environments import EXPERIMENT
 from toolkit.definitions import definition
+from toolkit.definitions.lock_file import LockFile
+from toolkit.environments.lock import Lock, Python
 
 Machine = Callable[[str], Workspace]
 
@@ -98,6 +100,25 @@ def test_another_machine_gets_the_same_environment_with_the_same_lock(
     assert Environment.get(here, name, "1").version == "1"
     with pytest.raises(UserErrorException, match=rf"no environment '{name}' version 3 .* it has: .*{name}"):
         Environment.get(here, name, "3")
+
+
+def test_credentials_are_not_published(
+    machine: Machine, name: str, uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = machine("here")
+    link = f"--find-links https://me:s3cret@{uri.rpartition('/')[2]}/none"
+    asked = environment(name, tmp_path, "iniconfig", link)
+    specification = asked.python.specification
+    assert specification is not None
+    lock = Lock("Linux-x86_64", Python("3.11.7", "", ""), requirements="iniconfig==2.0.0")
+    asked.hold_locks((LockFile(specification, lock),), given=False)
+    asked.environment_variables["STORE"] = "s3://me:meant@bucket"
+    assert asked.register(here).version == "1"
+    assert "credentials in its URLs are not published; whoever uses it needs them" in capsys.readouterr().err
+    published = json.dumps(shared_environments.fetch(uri, name))
+    assert "s3cret" not in published and "--find-links https://127" in published and "me:meant@" in published
+    assert asked.register_locally(here).version == "1", "it is the one that was published"
+    assert asked.python.specification == specification, "its own runs have them"
 
 
 def test_a_version_without_packages_needs_no_lock(machine: Machine, name: str) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import wait_until
 from tests.rig import conda_channel
+from toolkit.environments import kept_locks
 from toolkit.environments.build import ensure
+from toolkit.environments.key import lock_key
+from toolkit.environments.lock import Lock, Python
 from toolkit.environments.request import Request
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.store import MARKER, Prefix, Store, find
@@ -170,6 +175,31 @@ def test_a_corrupted_conda_package_is_refused(place: Store, channel: Path, tmp_p
     conda_channel.corrupt(next(changed.glob("noarch/greeting-1.2.0*")))
     with pytest.raises(EnvironmentBuildError, match="is not the one that its channel lists: its sha256 is"):
         _ensure(EnvironmentSpec((changed.as_uri(),), ("greeting=1.2",)), log=[].append)
+
+
+@pytest.mark.parametrize(
+    ("requirements", "cuda"),
+    [
+        ("torch==2.3.0\nnvidia-cuda-runtime-cu12==12.1.105", True),
+        ("torch==2.3.0+cu121", True),
+        ("torch==2.3.0+cpu", False),
+        ("nvidia-ml-py==12.560.30", False),
+    ],
+)
+def test_whether_the_packages_bring_cuda(requirements: str, cuda: bool) -> None:
+    assert Lock("Linux-x86_64", Python("3.11.7", "", "conda"), requirements=requirements).brings_cuda == cuda
+
+
+def test_a_wheel_that_is_not_the_one_that_was_locked(place: Store) -> None:
+    _ensure(SMALL, log=[].append)
+    lock = kept_locks.find(SMALL.key())
+    assert lock is not None
+    other = replace(lock, requirements=re.sub(r"sha256:\w{4}", "sha256:0000", lock.requirements))
+    asked = Request(lock_key(other.hash), SMALL, other)
+    with pytest.raises(EnvironmentBuildError, match=r"Hash mismatch(.|\n)*is not the one that was locked") as caught:
+        ensure(asked, [].append)
+    assert "compiler" not in str(caught.value) and find(asked.key) is None
+    assert _ensure(SMALL, log=[].append), "what was built from the right one goes on"
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

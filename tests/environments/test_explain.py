@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.images.making import Built, request
 from toolkit.environments.build import ensure
 from toolkit.environments.explain import explain
 from toolkit.environments.request import Request
 from toolkit.environments.spec import EnvironmentSpec
 from toolkit.environments.store import Store
+from toolkit.images import layers
 from toolkit.images.engine import connect
 
 
@@ -37,3 +40,12 @@ def test_a_prefix(place: Store) -> None:
     assert "would be solved" in "\n".join(explain(asked))
     prefix = ensure(asked, [].append)
     assert explain(asked)[0] == f"the environment is there, and nothing is built: {prefix}"
+
+
+def test_layers_that_are_not_known_before_a_large_package_is_laid_out_again(
+    place: Store, engine: str, base_image: str, channel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(engine, base_image, channel, ("python", "greeting"), ("iniconfig",))
+    connect(engine).images.remove(Built(asked).image.id, force=True)
+    monkeypatch.setattr(layers, "MOST", 0)  # as on a base with very many layers
+    assert explain(asked)[-1] == "sent to the engine: the layers that it lacks"

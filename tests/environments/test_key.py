@@ -49,3 +49,13 @@ def test_a_wheel_that_was_built_again_is_another_one(tmp_path: Path) -> None:
     before = spec.key()
     wheel.write_bytes(b"22")
     assert spec.key() != before
+
+
+def test_credentials_do_not_count() -> None:
+    """So that a new token builds nothing anew, and that whoever got a definition without them has the same key."""
+
+    def key(credentials: str) -> str:
+        index = f"--extra-index-url https://{credentials}pypi.invalid/simple"
+        return EnvironmentSpec((f"https://{credentials}conda.invalid/channel",), ("python",), (index, "six")).key()
+
+    assert key("me:one@") == key("me:two@") == key("")

@@ -67,3 +67,9 @@ def test_no_credentials_and_no_control_characters_in_a_log() -> None:
     assert clean("git+ssh://git@h.invalid/x https://c.invalid/t/ab-12/main") == (
         "git+ssh://git@h.invalid/x https://c.invalid/t/***/main"
     )
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)  # as in a container with --user: no name, so no home
+    assert pip_config.read({}) is not None

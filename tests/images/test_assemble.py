@@ -28,6 +28,9 @@ from toolkit.environments.store import Store, store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError, StorageError
 from toolkit.images import image as images
 from toolkit.images import loading
+from toolkit.images.archive import Description
+from toolkit.images.bases import Base
+from toolkit.images.compiler import Compilation
 from toolkit.images.engine import connect
 
 CONDA = ("python", "numpy", "greeting=1.2", "scripted")
@@ -291,3 +294,44 @@ def test_a_base_as_it_is(kept: Store, engine: str, base_image: str, python_base_
         assert as_it_is.image.id == connect(engine).images.get(base).id
         assert images.find(as_it_is.request) == as_it_is.image
     assert run(engine, as_it_is.image.id, "python3", "-c", "print(1)") == "1"
+
+
+def test_an_image_that_is_removed_while_the_engine_is_asked_for_its_images(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect(engine).api, "images", lambda **options: [{"Id": "sha256:" + "0" * 64}])
+    assert loading.present(engine, Description(b"{}", ()), Base("some", "sha256:1", ("sha256:2",), "amd64")) == 1
+
+
+def test_a_build_that_fails_leaves_no_image_of_its_first_layers(
+    asked: Request, place: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = f"toolkit/env-unfinished:{asked.key[:12]}"
+
+    def fail(self: Compilation) -> None:
+        assert connect(asked.engine).images.get(early)
+        raise EnvironmentBuildError("it failed")
+
+    monkeypatch.setattr(loading, "present", lambda *asked: 0)  # whatever other tests have left in the engine
+    monkeypatch.setattr(Compilation, "wait", fail)
+    with pytest.raises(EnvironmentBuildError, match="it failed"):
+        Built(asked)
+    assert not connect(asked.engine).images.list(name=early)
+
+
+def test_a_package_that_the_disk_has_lost_a_part_of_is_laid_out_again(asked: Request, place: Store) -> None:
+    image = Built(asked).image
+    connect(asked.engine).images.remove(image.id, force=True)
+    for part in place.fragments.glob("*.tar"):
+        os.truncate(part, part.stat().st_size - 512)
+    again = Built(asked)
+    assert again.image.id == image.id and "3 packages, 3 of them to be laid out" in again.log
+
+
+def test_that_no_cuda_is_needed_in_the_base_is_said(
+    place: Store, engine: str, base_image: str, channel: Path, tmp_path: Path
+) -> None:
+    cuda = wheel(tmp_path, "nvidia_cuda_runtime", {"nvidia_cuda_runtime.py": ""})
+    asked = request(engine, base_image, channel, ("python",), (cuda,))
+    words = "CUDA comes with the packages: the base image needs none"
+    assert words in Built(replace(asked, gpu=True)).log

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from docker.errors import NotFound
 
 from tests.images.making import Built, request
 from tests.rig.registry import Registry
@@ -13,7 +14,7 @@ from toolkit.environments.key import image_key
 from toolkit.environments.request import ImageRequest, Request
 from toolkit.environments.store import Store
 from toolkit.errors import ContainerEngineError, EnvironmentBuildError
-from toolkit.images import bases, credentials
+from toolkit.images import base_probe, bases, credentials
 from toolkit.images.bases import Base
 from toolkit.images.engine import connect
 
@@ -121,3 +122,41 @@ def test_no_python_for_the_packages(place: Store, engine: str, base_image: str, 
             Built(request(engine, base, None, conda, ("iniconfig",), package_source="pypi"))
         message = str(caught.value)
         assert has in message and "conda channel" in message and "environment.docker.base_image" in message
+
+
+def test_a_python_that_does_not_start(place: Store, engine: str, base_image: str) -> None:
+    text = f"FROM {base_image}\nRUN ln -s nowhere /usr/bin/python3\nLABEL toolkit-test=1\n"
+    try:
+        base, log = _ensure(engine, place, ImageRequest("", text))
+        assert base.python == base.python_version == "" and "no Python" in log
+        assert not connect(engine).containers.list(all=True, filters={"ancestor": base.id})
+    finally:
+        connect(engine).images.remove(bases.dockerfile_reference(text), force=True)
+
+
+def test_containers_of_looks_that_were_killed_are_removed(
+    place: Store, engine: str, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(engine)
+    with base_probe.short_lived(client, base_image, ["/nothing"]) as young:
+        _ensure(engine, place, ImageRequest(base_image))
+        young.reload()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(young), "remove", lambda self, **options: None)  # as if it were ended here
+        with base_probe.short_lived(client, base_image, ["/nothing"]) as forgotten:
+            pass
+    forgotten.reload()
+    monkeypatch.setattr(base_probe, "_FORGOTTEN_SECONDS", -1)
+    place.base(bases.ensure(engine, ImageRequest(base_image), [].append, place).id).unlink()
+    _ensure(engine, place, ImageRequest(base_image))
+    with pytest.raises(NotFound):
+        forgotten.reload()
+
+
+def test_a_dockerfile_on_a_registry_that_lets_nobody_in(
+    place: Store, engine: str, dockerfile: str, private_registry: Registry
+) -> None:
+    credentials.save(private_registry.address, private_registry.username, "wrong")
+    with pytest.raises(ContainerEngineError, match=rf"the registry {private_registry.address} does not let") as caught:
+        _ensure(engine, place, ImageRequest("", dockerfile, private_registry.address))
+    assert "base_image_registry" in str(caught.value) and "wrong" not in str(caught.value)

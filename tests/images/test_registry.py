@@ -9,7 +9,8 @@ import pytest
 
 from tests.images.making import Built, request
 from tests.rig.registry import Registry
-from toolkit.environments.request import Request
+from toolkit.environments.key import image_key
+from toolkit.environments.request import ImageRequest, Request
 from toolkit.environments.store import Store
 from toolkit.images import credentials
 from toolkit.images import registry as image_registry
@@ -81,3 +82,9 @@ def test_something_else_under_the_name(
 
 def test_without_a_registry(engine: str, base_image: str, channel: Path) -> None:
     assert image_registry.reference(request(engine, base_image, channel)) == ""
+
+
+def test_a_base_as_it_is_is_not_looked_for(place: Store, engine: str, base_image: str, registry: Registry) -> None:
+    image = ImageRequest(base_image, image_registry=registry.address)
+    built = Built(Request(image_key("", image), image=image, engine=engine))
+    assert "looking for the image in the registry" not in built.log and "ready: the image" in built.log

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from toolkit.environments.key import squeezed
 from toolkit.environments.lock import Lock, Python
 from toolkit.environments.pip_config import without_credentials
 from toolkit.environments.spec import EnvironmentSpec
@@ -94,7 +95,7 @@ class LockFile:
 
 def public(document: Mapping[str, Any]) -> dict[str, Any]:
     """A document as others get it: without the credentials in its URLs."""
-    found: dict[str, Any] = json.loads(_public(json.dumps(document)))
+    found: dict[str, Any] = json.loads(without_credentials(json.dumps(document)).replace("://***@", "://"))
     return found
 
 
@@ -242,17 +243,9 @@ def _found_python(version: str) -> str:
 def _asked(specification: EnvironmentSpec) -> dict[str, list[str]]:
     """What decides the packages, in an order of its own but for the channels, whose order counts."""
     return {
-        "channels": [*specification.channels],
-        "dependencies": sorted(map(_squeezed, specification.conda)),
-        "pip": sorted(map(_squeezed, specification.pip)),
-        "constraints": sorted(map(_squeezed, specification.constraints)),
+        "channels": [*map(squeezed, specification.channels)],
+        "dependencies": sorted(map(squeezed, specification.conda)),
+        "pip": sorted(map(squeezed, specification.pip)),
+        "constraints": sorted(map(squeezed, specification.constraints)),
         "channel_priority": [specification.channel_priority],
     }
-
-
-def _squeezed(text: str) -> str:
-    return _public(re.sub(r"\s+", " ", text.strip()))
-
-
-def _public(text: str) -> str:
-    return without_credentials(text).replace("://***@", "://")

@@ -134,6 +134,8 @@ def _make(
     else:
         from toolkit.images import assemble, content
 
+        if request.gpu and lock.brings_cuda:
+            tell("CUDA comes with the packages: the base image needs none, and the driver is the machine's own")
         made, notices = assemble.build(content.plan(lock, base, place), request, seconds, tell, place)
     for notice in notices:
         tell(notice)

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from toolkit.environments import offered
-from toolkit.environments.pip_config import index_settings
+from toolkit.environments.pip_config import index_settings, without_credentials
 
 if TYPE_CHECKING:
     from toolkit.environments.request import ImageRequest
@@ -22,7 +22,7 @@ BUILDER_VERSION = 1
 def spec_key(spec: EnvironmentSpec, gpu: bool = False) -> str:
     """64 hex digits over what decides the content: packages, platform, GPU or not, package source, indexes.
 
-    The name and the variables of an environment are no part of it, nor are the credentials in an index URL.
+    The name and the variables of an environment are no part of it, nor are the credentials in a URL.
     """
     spec, _ = offered.drop(spec)
     machine = os.uname()
@@ -31,12 +31,12 @@ def spec_key(spec: EnvironmentSpec, gpu: bool = False) -> str:
         "system": machine.sysname,
         "machine": machine.machine,
         "gpu": gpu,
-        "channels": spec.channels,
+        "channels": [squeezed(channel) for channel in spec.channels],
         "channel_priority": spec.channel_priority,
         "package_source": spec.package_source,
-        "conda": sorted(_squeezed(entry) for entry in spec.conda),
-        "pip": sorted(_squeezed(line) for line in spec.pip),
-        "constraints": sorted(_squeezed(line) for line in spec.constraints),
+        "conda": sorted(squeezed(entry) for entry in spec.conda),
+        "pip": sorted(squeezed(line) for line in spec.pip),
+        "constraints": sorted(squeezed(line) for line in spec.constraints),
         "local_files": [_file_state(line) for line in sorted(spec.pip) if "file://" in line],
         "indexes": index_settings(),
     }
@@ -58,8 +58,9 @@ def image_key(packages: str, image: ImageRequest) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _squeezed(text: str) -> str:
-    return re.sub(r"\s+", " ", text.strip())
+def squeezed(text: str) -> str:
+    """An entry as entries are compared: without needless blanks, and without the credentials in its URL."""
+    return without_credentials(re.sub(r"\s+", " ", text.strip())).replace("://***@", "://")
 
 
 def _file_state(line: str) -> list[int]:

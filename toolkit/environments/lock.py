@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FORMAT = 1
+_CUDA = re.compile(r"cuda-|cudatoolkit|nvidia-c|torch==\S+\+cu")
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,11 @@ class Lock:
             elif line.strip():
                 found.append(line)
         return found
+
+    @property
+    def brings_cuda(self) -> bool:
+        """Whether CUDA's libraries are among the packages."""
+        return any(map(_CUDA.match, (*(package.name for package in self.conda), *self.entries)))
 
     def to_dict(self) -> dict[str, Any]:
         """The lock as JSON has it."""

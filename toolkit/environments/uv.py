@@ -16,6 +16,11 @@ from toolkit.errors import EnvironmentBuildError, storage_errors
 _NOT_FOR_US = ("UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_VENV_CLEAR", "UV_VENV_SEED", "UV_PROJECT", "UV_WORKING_DIR",
                "UV_REQUIRE_HASHES", "UV_COMPILE_BYTECODE", "UV_VENV_RELOCATABLE", "VIRTUAL_ENV", "CONDA_PREFIX",
                "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")  # fmt: skip
+_ADVICE = {
+    "Hash mismatch": "The file is not the one that was locked: it was damaged on its way, or replaced. If that was "
+    "meant, solve anew, with `toolkit environment lock FILE --upgrade`.",
+    "Failed to fetch": "Check the network, and the indexes in pip's configuration (`pip config list`).",
+}
 _STORAGE_CODE = re.compile(r"\(os error (28|30|122)\)")
 
 
@@ -53,6 +58,9 @@ def _hidden(arguments: list[str], environ: dict[str, str]) -> list[str]:
 def install(requirements: Sequence[str], arguments: Sequence[str], log: Log, cwd: Path, advice: str) -> None:
     """Install pinned requirements, those with hashes held to them. A repository has none: its commit is its hash.
 
+    Args:
+        advice: what to do where uv's own words do not tell what went wrong.
+
     Raises:
         EnvironmentBuildError: one cannot be fetched, verified or installed; with uv's own words.
         StorageError: the disk is full.
@@ -63,7 +71,8 @@ def install(requirements: Sequence[str], arguments: Sequence[str], log: Log, cwd
             words = ["--no-deps", *(["--require-hashes"] if hashed else []), *arguments, "-r", "-"]
             outcome = pip("install", words, log, cwd, stdin="\n".join(chosen))
             if outcome.code != 0:
-                fail("the pip packages cannot be installed; uv says", outcome, advice, cwd)
+                better = (words for sign, words in _ADVICE.items() if sign in outcome.messages)
+                fail("the pip packages cannot be installed; uv says", outcome, next(better, advice), cwd)
 
 
 def fail(what: str, outcome: Outcome, advice: str, path: Path) -> NoReturn:

@@ -206,9 +206,7 @@ def _build(client: DockerClient, request: ImageRequest, reference: str, log: Log
     from docker.errors import APIError
 
     log("building the base image from its Dockerfile")
-    kept = sign_in(request.base_registry)
-    if kept:
-        client.login(kept["username"], kept["password"], registry=request.base_registry, reauth=True)
+    _log_in(client, request.base_registry)
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         member = tarfile.TarInfo("Dockerfile")
@@ -229,6 +227,21 @@ def _build(client: DockerClient, request: ImageRequest, reference: str, log: Log
                 raise _failed(said, str(line["error"]))
     except APIError as error:
         raise _failed(said, str(error.explanation or error)) from error
+
+
+def _log_in(client: DockerClient, registry: str) -> None:
+    """Let the engine's builder pull from a private registry."""
+    from docker.errors import APIError
+
+    kept = sign_in(registry)
+    try:
+        if kept:
+            client.login(kept["username"], kept["password"], registry=registry, reauth=True)
+    except APIError as error:
+        raise ContainerEngineError(
+            f"the registry {registry} does not let '{kept['username'] if kept else ''}' in "
+            f"({error.explanation or error}): set the username and password of environment.docker.base_image_registry"
+        ) from error
 
 
 def _failed(said: list[str], words: str) -> EnvironmentBuildError:
