@@ -93,6 +93,7 @@ def test_text_that_is_no_utf8(tmp_path: Path) -> None:
         ("compute_targets: [local]\n", "compute_targets must be a mapping of names to settings"),
         ("compute_targets: {mine: {slots: 1}}\n", "compute target 'mine' needs a type, as in mine: {type: local}"),
         ("compute_targets: {mine: local}\n", "compute target 'mine' needs a type"),
+        ("image_registry: https://me:secret@registry.example.com\n", "and without credentials: `docker login` keeps"),
         ("image_registry: 5\n", "image_registry is 5; it must be text, as in registry.example.com/team"),
     ],
 )

@@ -113,6 +113,11 @@ def _check(path: Path, configuration: WorkspaceConfiguration) -> None:
         value = getattr(configuration, key)
         if not isinstance(value, str):
             raise UserErrorException(f"{path}: {key} is {value!r}; it must be text, as in {example}")
+    if "@" in configuration.image_registry or "://" in configuration.image_registry:
+        raise UserErrorException(
+            f"{path}: image_registry is the address of a registry and a folder in it, as in registry.example.com/team, "
+            "without https:// and without credentials: `docker login` keeps those"
+        )
     if configuration.package_source not in ("auto", "conda", "pypi"):
         raise UserErrorException(
             f"{path}: package_source is '{configuration.package_source}'; it can be auto, conda or pypi"

@@ -63,7 +63,7 @@ def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
     for warning in frozen.warnings:
         print(f"toolkit: {warning}", file=sys.stderr)
     environment = config.run_config.environment
-    if not environment.uses_own_interpreter:
+    if not environment.uses_own_interpreter or environment.docker.has_base:
         environment.register_locally(workspace)
     definition["environment"]["version"] = environment.version
     definition["snapshot"] = {
@@ -154,7 +154,7 @@ def _environment(environment: Environment, target: str, workspace: Workspace) ->
         docker_options.check(resolved["docker"])
     for notice in environment.notices(image, bool(gpu_count)):
         print(f"toolkit: {notice}", file=sys.stderr)
-    return resolved
+    return {**resolved, "engine": address}
 
 
 def _check_script(config: ScriptRunConfig) -> None:

@@ -71,6 +71,16 @@ def test_asking_again_gives_what_one_has(leases: Leases, tmp_path: Path) -> None
     assert leases.take(run, 0, TWO, 1) == TWO[:1] == leases.take(run, 0, TWO, 1)
 
 
+def test_an_agent_that_was_ended_between_two_leases(leases: Leases, tmp_path: Path) -> None:
+    """A lease file of the run is there, the second one is not, and its ticket stands yet."""
+    run, late = a_run(tmp_path, "a"), a_run(tmp_path, "b")
+    leases.take(run, 0, TWO[:1], 2)
+    write_json(str(tmp_path / "leases" / "held" / "GPU-b.json"), {"run": run.root})
+    assert leases.take(run, 0, TWO, 2) == TWO
+    write_json(run.exit, {})
+    assert leases.take(late, 1, TWO, 2) == TWO, "no ticket is left in the way"
+
+
 def test_who_came_first_goes_first_even_if_another_workspace_asks_first(
     leases: Leases, other: Leases, tmp_path: Path
 ) -> None:

@@ -237,6 +237,16 @@ class TestBadInput(InContainers):
             submit("print(1)", **self.options())
         assert not workspace.paths.runs.exists() or not os.listdir(workspace.paths.runs), "nothing was written"
 
+    def test_the_engine_is_the_one_of_the_submit_whatever_the_agent_was_started_with(
+        self, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DOCKER_HOST", "unix:///no/engine.sock")
+        assert submit("print(1)").wait_for_completion()["status"] == "Completed"
+        monkeypatch.delenv("DOCKER_HOST")
+        run = submit("print(1)", **self.options())
+        assert run.wait_for_completion()["status"] == "Completed"
+        assert run.get_environment().docker.base_image == self.base, "such an environment is registered too"
+
     def test_an_argument_that_is_not_offered(self, submit: Submit) -> None:
         environment = Environment.from_docker_image("base", self.base)
         environment.docker.arguments = ["--pid=host"]

@@ -87,17 +87,20 @@ def test_what_cannot_be(arguments: list[str], words: str) -> None:
 
 def test_gpus_become_a_device_request() -> None:
     def request(*gpus: str) -> Any:
-        return docker_options.as_docker_takes({"gpus": [*gpus], "mounts": []}, rootless=False)["device_requests"][0]
+        return docker_options.as_docker_takes({"gpus": [*gpus], "mounts": []})["device_requests"][0]
 
     assert request("GPU-1", "GPU-2")["DeviceIDs"] == ["GPU-1", "GPU-2"]
     assert request("all")["Count"] == -1
     assert request("2")["Count"] == 2
 
 
-def test_in_a_rootless_engine_root_is_the_user() -> None:
+def test_whose_user_is_whose() -> None:
     asked = {"mounts": [], "user": "1000:1000"}
-    assert docker_options.as_docker_takes(asked, rootless=True)["user"] == "0:0"
-    assert docker_options.as_docker_takes(asked, rootless=False)["user"] == "1000:1000"
+    assert docker_options.as_docker_takes(asked, ["name=seccomp", "name=rootless"])["user"] == "0:0"
+    plain = docker_options.as_docker_takes(asked, ["name=seccomp"])
+    assert plain["user"] == "1000:1000" and "userns_mode" not in plain
+    remapped = docker_options.as_docker_takes(asked, ["name=userns"])
+    assert remapped["user"] == "1000:1000" and remapped["userns_mode"] == "host"
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class TestLeases:
                 run.wait_for_completion()
             plan = Plan.load(run.directory)
             assert plan is not None and plan.container["gpus"] == [nvml.uuid(0)]
-            request = docker_options.as_docker_takes(plan.container, rootless=False)["device_requests"][0]
+            request = docker_options.as_docker_takes(plan.container)["device_requests"][0]
             assert request["DeviceIDs"] == [nvml.uuid(0)] and request["Capabilities"] == [["gpu"]]
 
 

@@ -34,11 +34,13 @@ class Leases:
     def take(self, run: RunDirectory, submitted: float, gpus: Sequence[Gpu], count: int) -> list[Gpu] | None:
         """`count` of the GPUs for a run, or None while it has to wait: for a GPU, or for who came before."""
         with self._changing():
-            mine = [gpu for gpu in gpus if self._holder(gpu) == run.root]
-            if mine:  # an agent that was ended here had taken them already
-                return mine
-            free = [gpu for gpu in gpus if self._holder(gpu) is None]
             ticket = self._waiting / f"{run.id}.json"
+            holders = {gpu: self._holder(gpu) for gpu in gpus}
+            mine = [gpu for gpu in gpus if holders[gpu] == run.root]
+            if len(mine) >= count:  # an agent that was ended here had taken them already
+                ticket.unlink(missing_ok=True)
+                return mine
+            free = [gpu for gpu in gpus if holders[gpu] in (None, run.root)]
             if len(free) < count or any(self._goes_before(other, run, submitted) for other in self._waits()):
                 write_json(str(ticket), {"run": run.root, "submitted": submitted, "agent": str(self._agent_lock)})
                 return None

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from toolkit import configuration, gpus, status
@@ -193,8 +193,7 @@ class Reconciler:
         """Give the run its interpreter or image: at once where there is one, else by a build."""
         found = self._find_environment(run)
         if found is None:
-            wanted = {**run.definition["environment"], "engine": self._target(run).engine}
-            self._builds.want(run.directory, wanted)
+            self._builds.want(run.directory, run.definition["environment"])
             if run.status != status.PREPARING:
                 self._enter(run, Event(status.PREPARING, reason="building the environment"))
             return
@@ -204,10 +203,10 @@ class Reconciler:
 
     def _find_environment(self, run: ActiveRun) -> dict[str, Any] | None:
         """What `environment.json` says of the run's environment; None where it is yet to be built."""
-        wanted, engine = run.definition["environment"], self._target(run).engine
+        wanted = run.definition["environment"]
         user_managed = bool(wanted["user_managed"])
-        if engine:
-            image = images.find(replace(Request.from_dict(wanted), engine=engine))
+        if wanted.get("image"):
+            image = images.find(Request.from_dict(wanted))
             if image is None:
                 return None
             record: dict[str, Any] = {"python": image.python, "image": image.id, "seconds": image.seconds}
@@ -281,11 +280,14 @@ class Reconciler:
         for run in self.runs.values():
             if run.handle is not None:
                 by_target.setdefault(run.definition["target"], []).append(run)
-        for runs in by_target.values():
-            phases = self._target(runs[0]).poll([run.handle for run in runs if run.handle])
-            for run in runs:
-                if run.handle:
-                    self._heed(run, phases[run.handle])
+        for name, runs in by_target.items():
+            try:
+                phases = self._target(runs[0]).poll([run.handle for run in runs if run.handle])
+                for run in runs:
+                    if run.handle:
+                        self._heed(run, phases[run.handle])
+            except (ToolkitError, OSError) as error:  # tried again in the next round; the other targets go on
+                print(f"compute target {name}: {error}", file=sys.stderr, flush=True)
 
     def _heed(self, run: ActiveRun, phase: Phase) -> None:
         assert run.handle is not None

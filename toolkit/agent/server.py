@@ -21,7 +21,7 @@ from toolkit.agent import store
 from toolkit.background import start_background
 from toolkit.errors import TrackingError, storage_errors
 from toolkit.inscript.files import read_json, write_json
-from toolkit.paths import WorkspacePaths
+from toolkit.paths import WorkspacePaths, home
 
 START_SECONDS = 90.0
 HOST = "127.0.0.1"
@@ -137,7 +137,10 @@ def _start(paths: WorkspacePaths, port: int | None) -> dict[str, Any]:
 
 def mlflow_environment() -> dict[str, str]:
     """How every MLflow process of ours is set up: no telemetry, no job runner, nothing it was told by a run."""
-    return {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    variables = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if os.path.expanduser("~") == "~":  # a user id without a name and without HOME, which MLflow cannot be without
+        variables["HOME"] = str(home().root)
+    return variables
 
 
 def _wait(paths: WorkspacePaths, url: str, pid: int, waiting: Callable[[], None] | None) -> None:

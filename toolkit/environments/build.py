@@ -26,13 +26,14 @@ from toolkit.environments.lock import Lock
 from toolkit.environments.process import Log, clean
 from toolkit.environments.request import Request
 from toolkit.environments.store import Prefix, Store, find, store
-from toolkit.errors import EnvironmentBuildError, ToolkitError, storage_errors
+from toolkit.errors import ContainerEngineUnreachable, EnvironmentBuildError, ToolkitError, storage_errors
 from toolkit.images import bases, fragments
 from toolkit.images import image as images
 from toolkit.images.bases import Base
 from toolkit.images.image import Image
 from toolkit.inscript.files import write_json
 
+_ENGINE_SECONDS = 60.0
 _STOPPED = 128 + signal.SIGTERM
 
 
@@ -204,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failure = store().error(document["key"])
         try:
             failure.unlink(missing_ok=True)
-            ensure(Request.from_dict(document), tell)
+            _ensure_patiently(Request.from_dict(document), tell)
         except _Stopped:
             return _failed(failure, "the build was stopped by SIGTERM", tell, _STOPPED)
         except ToolkitError as error:
@@ -215,6 +216,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tell(traceback.format_exc())
             return _failed(failure, f"the build failed in an unexpected way: {type(error).__name__}: {error}", tell)
     return 0
+
+
+def _ensure_patiently(request: Request, tell: Log) -> None:
+    """As `ensure`, waiting for a container engine that went away: it may be restarting."""
+    deadline = time.monotonic() + _ENGINE_SECONDS
+    while True:
+        try:
+            ensure(request, tell)
+            return
+        except ContainerEngineUnreachable as error:
+            if time.monotonic() > deadline:
+                raise
+            tell(f"{error}\nwaiting for it, for a minute at most")
+            time.sleep(2)
 
 
 def _failed(failure: Path, message: str, tell: Callable[[str], None], code: int = 1) -> int:

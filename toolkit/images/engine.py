@@ -120,8 +120,11 @@ def unreachable(engine: str, error: BaseException) -> ContainerEngineUnreachable
 
 
 @lru_cache(maxsize=8)
-def connect(engine: str) -> DockerClient:
+def connect(engine: str, seconds: int = 120) -> DockerClient:
     """A client of the engine, one a process. Nothing is sent before it is used.
+
+    Args:
+        seconds: how long an answer is waited for.
 
     Raises:
         ContainerEngineUnreachable: the engine does not answer.
@@ -131,7 +134,7 @@ def connect(engine: str) -> DockerClient:
 
     ping(engine)  # docker-py leaves a socket open where this fails
     try:
-        return docker.DockerClient(base_url=engine, version="auto", timeout=120)
+        return docker.DockerClient(base_url=engine, version="auto", timeout=seconds)
     except (DockerException, OSError) as error:
         raise unreachable(engine, error) from error
 

@@ -104,7 +104,6 @@ class ComputeTarget(Protocol):
     pool: str  # whose slots a run takes
     slots: int
     gpus: int  # how many a run gets for itself
-    engine: str  # the address of the container engine that has the images of its runs; "" where they use prefixes
 
     def prepare(self, job: Job) -> Plan:
         """The exact plan for a run. Pure: starts and writes nothing."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.configuration import WorkspaceConfiguration
 from toolkit.errors import ContainerEngineError, ContainerEngineUnreachable
 from toolkit.images import engine
-from toolkit.inscript.files import claim_json
+from toolkit.inscript.files import claim_json, read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.targets import docker_options, launched, variables
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 RUN_LABEL = "toolkit.run"
 WORKSPACE_LABEL = "toolkit.workspace"
+_ANSWER_SECONDS = 10  # for a question: an engine that hangs must not hold up the runs of other targets for long
 _REMOVE_ATTEMPTS, _REMOVE_SECONDS = 20, 0.5
 _ENDED = ("exited", "dead", "removing")
 
@@ -48,13 +49,12 @@ class DockerTarget:
         self.pool = str(settings.get("shares", name))
         self.slots = configuration.slots(name)
         self.gpus = int(settings.get("gpus", 0))
-        self.engine = engine.address(str(settings.get("engine", "")))
         self._settings = settings
         self._grace = configuration.cancel_grace_seconds
         self._paths = paths
         self._remover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="remove-containers")
         self._removed: set[str] = set()
-        self._swept = False
+        self._swept: set[str] = set()
 
     def prepare(self, job: Job) -> Plan:
         """The plan of a run: what the engine is asked for, and the command that the launcher starts in there."""
@@ -86,6 +86,7 @@ class DockerTarget:
             folders[str(self._paths.mlflow)] = "rw"
         own = [{"source": path, "target": path, "read_only": mode == "ro"} for path, mode in folders.items()]
         return {
+            "engine": job.definition["environment"]["engine"],
             "name": container_name(run),
             "image": job.environment["image"],
             "entrypoint": [],
@@ -107,10 +108,11 @@ class DockerTarget:
                 "later): use an image that has `python3`, or give the environment packages, which bring their own"
             )
         home().data.mkdir(parents=True, exist_ok=True)
-        client = engine.connect(self.engine)
-        self._sweep(client)
+        address = plan.container["engine"]
+        client = engine.connect(address)
+        self._sweep(address)
         try:
-            with engine.engine_errors(self.engine, "the container engine refused the run's container"):
+            with engine.engine_errors(address, "the container engine refused the run's container"):
                 container = _find(client, plan.run) or self._create(client, plan)
                 if container.status == "created":
                     _start(container)
@@ -123,7 +125,8 @@ class DockerTarget:
     def _create(self, client: DockerClient, plan: Plan) -> Container:
         from docker.errors import APIError, ImageNotFound
 
-        wanted = docker_options.as_docker_takes(plan.container, rootless=_is_rootless(self.engine))
+        asked = {key: value for key, value in plan.container.items() if key != "engine"}
+        wanted = docker_options.as_docker_takes(asked, _security(plan.container["engine"]))
         try:
             return client.containers.create(**wanted)
         except ImageNotFound as error:
@@ -142,15 +145,16 @@ class DockerTarget:
             if phase is Phase.LOST:
                 phases[handle] = phase = self._ask_engine(handle)
             if phase is Phase.ENDED:
-                self._remove_later(handle.run)
+                self._remove_later(handle.run, _engine_of(handle.run))
         return phases
 
     def _ask_engine(self, handle: Handle) -> Phase:
         """The phase of a run whose launcher does not live: it is not there yet, or its container says how it ended."""
         run = handle.run
         try:
-            with engine.engine_errors(self.engine, "the container cannot be looked at"):
-                container = _find(engine.connect(self.engine), run)
+            address = _engine_of(run)
+            with engine.engine_errors(address, "the container cannot be looked at"):
+                container = _find(engine.connect(address, _ANSWER_SECONDS), run)
         except ContainerEngineError:
             return Phase.SILENT  # the engine is away or busy: it may know more later
         if launched.phase(run) is not Phase.LOST:  # it came, or ended, while the engine was asked
@@ -168,8 +172,9 @@ class DockerTarget:
     def cancel(self, handle: Handle, grace: float) -> None:
         from docker.errors import APIError
 
-        with engine.engine_errors(self.engine, "the container cannot be ended"):
-            container = _find(engine.connect(self.engine), handle.run)
+        address = _engine_of(handle.run)
+        with engine.engine_errors(address, "the container cannot be ended"):
+            container = _find(engine.connect(address, _ANSWER_SECONDS), handle.run)
             if container is None:
                 return
             try:
@@ -183,35 +188,37 @@ class DockerTarget:
                 if error.status_code not in (404, 409):  # it ended meanwhile
                     raise
 
-    def _remove_later(self, run: RunDirectory) -> None:
+    def _remove_later(self, run: RunDirectory, address: str) -> None:
         """Remove the container of a run that ended, beside everything else."""
         if run.root not in self._removed:
             self._removed.add(run.root)
-            self._remover.submit(self._remove, container_name(run))
+            self._remover.submit(self._remove, run, address)
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, run: RunDirectory, address: str) -> None:
         from docker.errors import NotFound
 
+        name = container_name(run)
         for _ in range(_REMOVE_ATTEMPTS):
             try:
-                with engine.engine_errors(self.engine, "the container cannot be removed"), suppress(NotFound):
-                    engine.connect(self.engine).api.remove_container(name, v=True, force=True)
+                with engine.engine_errors(address, "the container cannot be removed"), suppress(NotFound):
+                    engine.connect(address).api.remove_container(name, v=True, force=True)
                 return
             except ContainerEngineError:  # it is just ending, or the engine is away for a moment
                 time.sleep(_REMOVE_SECONDS)
-        self._swept = False  # whoever launches next tries again
+        self._removed.discard(run.root)  # whoever launches next tries again
+        self._swept.discard(address)
 
-    def _sweep(self, client: DockerClient) -> None:
-        """Once: remove what an agent that was ended has left of runs that are over."""
-        if self._swept:
+    def _sweep(self, address: str) -> None:
+        """Once an engine: remove what an agent that was ended has left of runs that are over."""
+        if address in self._swept:
             return
-        self._swept = True
+        self._swept.add(address)
         ours: dict[str, str | list[str] | bool] = {"label": f"{WORKSPACE_LABEL}={self._paths.root}"}
-        with engine.engine_errors(self.engine, "the containers cannot be listed"):
-            for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
+        with engine.engine_errors(address, "the containers cannot be listed"):
+            for container in engine.connect(address).containers.list(all=True, filters=ours, ignore_removed=True):
                 run = RunDirectory(container.labels[RUN_LABEL])
                 if not os.path.exists(run.definition) or os.path.exists(run.exit):
-                    self._remove_later(run)
+                    self._remove_later(run, address)
 
 
 def container_name(run: RunDirectory) -> str:
@@ -244,11 +251,15 @@ def _start(container: Container) -> None:
         raise
 
 
+def _engine_of(run: RunDirectory) -> str:
+    """The address of the engine that has a run's container: the one that was there when it was submitted."""
+    return str(read_json(run.definition)["environment"]["engine"])
+
+
 @lru_cache(maxsize=8)
-def _is_rootless(address: str) -> bool:
-    """Whether the engine runs as an ordinary user: then root in the container is that user outside."""
-    options = engine.connect(address).info().get("SecurityOptions") or []
-    return any("rootless" in str(option) for option in options)
+def _security(address: str) -> tuple[str, ...]:
+    """The security options of an engine, as in "name=rootless"."""
+    return tuple(map(str, engine.connect(address).info().get("SecurityOptions") or ()))
 
 
 def _user_name() -> str:

@@ -138,11 +138,12 @@ def _ulimit(text: str) -> dict[str, Any]:
         raise UserErrorException(f"environment.docker.arguments: --ulimit {text!r} has no number") from error
 
 
-def as_docker_takes(asked: Mapping[str, Any], rootless: bool) -> dict[str, Any]:
+def as_docker_takes(asked: Mapping[str, Any], security: Sequence[str] = ()) -> dict[str, Any]:
     """Keyword arguments of docker-py's `containers.create`.
 
     Args:
-        rootless: whether the engine runs as an ordinary user, whom root in the container stands for.
+        security: the engine's security options. In a rootless engine root in a container is the engine's user outside;
+            with remapped users no id in a container is the same outside, unless the container is left out of that.
     """
     from docker.types import DeviceRequest, Mount, Ulimit
 
@@ -156,6 +157,8 @@ def as_docker_takes(asked: Mapping[str, Any], rootless: bool) -> dict[str, Any]:
     given["mounts"] = [Mount(type="bind", **mount) for mount in given["mounts"]]
     if "ulimits" in given:
         given["ulimits"] = [Ulimit(**one) for one in given["ulimits"]]
-    if rootless:
+    if any("rootless" in option for option in security):
         given["user"] = "0:0"
+    elif any("userns" in option for option in security):
+        given["userns_mode"] = "host"
     return given

@@ -26,8 +26,6 @@ LAUNCH_SECONDS = 30.0  # a launcher that has not said it lives by then never wil
 class LocalTarget:
     """Runs scripts as processes of this machine; `slots` of them at once, each with `gpus` GPUs of its own."""
 
-    engine = ""
-
     def __init__(
         self, name: str, settings: dict[str, Any], configuration: WorkspaceConfiguration, paths: WorkspacePaths
     ) -> None:
