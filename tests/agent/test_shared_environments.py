@@ -19,6 +19,7 @@ from toolkit.agent.shared_environments import EXPERIMENT
 from toolkit.definitions import definition
 from toolkit.definitions.lock_file import LockFile
 from toolkit.environments.lock import Lock, Python
+from toolkit.environments.request import ImageDefaults
 
 Machine = Callable[[str], Workspace]
 
@@ -119,6 +120,25 @@ def test_credentials_are_not_published(
     assert "s3cret" not in published and "--find-links https://127" in published and "me:meant@" in published
     assert asked.register_locally(here).version == "1", "it is the one that was published"
     assert asked.python.specification == specification, "its own runs have them"
+
+
+def test_containers_of_another_machine_get_the_same_lock_too(
+    machine: Machine, name: str, tmp_path: Path, python_base_image: str
+) -> None:
+    def with_images(workspace: Workspace) -> Workspace:
+        settings = f"{{type: docker, base_image: '{python_base_image}'}}"
+        with workspace.paths.configuration.open("a") as file:
+            file.write(f"compute_targets:\n  local: {{type: local}}\n  docker: {settings}\n")
+        return workspace
+
+    asked = environment(name, tmp_path, "iniconfig")
+    asked.package_source = "pypi"
+    registered = asked.register(with_images(machine("here")))
+    assert {lock.kind for lock in registered.locks} == {"prefix", "image"}
+    found = Environment.get(with_images(machine("there")), name)
+    resolved = found.resolve("auto", ImageDefaults(python_base_image))
+    of_image = next(lock for lock in registered.locks if lock.kind == "image")
+    assert Lock.from_dict(resolved["lock"]).hash == of_image.lock.hash
 
 
 def test_a_version_without_packages_needs_no_lock(machine: Machine, name: str) -> None:

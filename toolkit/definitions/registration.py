@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from toolkit.definitions import curated, definition, lock_file
 from toolkit.definitions.lock_file import LockFile
 from toolkit.definitions.registered import Registered, Version
-from toolkit.errors import ContainerEngineError, TrackingError, UserErrorException
+from toolkit.errors import (
+    ContainerEngineError,
+    ContainerEngineUnreachable,
+    ToolkitError,
+    TrackingError,
+    UserErrorException,
+)
 
 if TYPE_CHECKING:
     from toolkit.environment import Environment
@@ -107,17 +113,40 @@ def _loaded(version: Version, workspace: Workspace, kept: Registered) -> Environ
 
 
 def solved_locks(environment: Environment, workspace: Workspace) -> tuple[LockFile, ...]:
-    """The locks to publish with an environment: its own, else solved now, with and without GPU where that matters."""
+    """The locks to publish with an environment: its own, else solved now, with and without GPU where that matters.
+
+    For prefixes and, where a container engine answers here, for images; with a base image for images only.
+    """
     if environment.locks or environment.uses_own_interpreter:
         return environment.locks
-    kind = lock_file.IMAGE if environment.docker.has_base else lock_file.PREFIX
+    if not environment.docker.has_base:
+        return (*_solved(environment, workspace, lock_file.PREFIX), *_solved_for_images(environment, workspace))
     try:
-        cpu = make_lock(environment, workspace, gpu=False, kind=kind)
-        return (cpu,) if cpu.fits(True, kind) else (cpu, make_lock(environment, workspace, gpu=True, kind=kind))
+        return _solved(environment, workspace, lock_file.IMAGE)
     except ContainerEngineError as error:
         print(
             f"toolkit: environment '{environment.name}' is registered without a lock, since that needs its base "
             f"image: {error}",
+            file=sys.stderr,
+        )
+        return ()
+
+
+def _solved(environment: Environment, workspace: Workspace, kind: str) -> tuple[LockFile, ...]:
+    cpu = make_lock(environment, workspace, gpu=False, kind=kind)
+    return (cpu,) if cpu.fits(True, kind) else (cpu, make_lock(environment, workspace, gpu=True, kind=kind))
+
+
+def _solved_for_images(environment: Environment, workspace: Workspace) -> tuple[LockFile, ...]:
+    """The locks for images on the workspace's own base; none, and said, where they cannot be made here."""
+    try:
+        return _solved(environment, workspace, lock_file.IMAGE)
+    except ContainerEngineUnreachable:
+        return ()  # nothing runs in containers here
+    except ToolkitError as error:
+        print(
+            f"toolkit: environment '{environment.name}' is registered without a lock for containers, which each "
+            f"machine then solves for itself: {error}",
             file=sys.stderr,
         )
         return ()
