@@ -31,7 +31,7 @@ def test_what_a_base_has(place: Store, engine: str, base_image: str, python_base
     with_python, _ = _ensure(engine, place, ImageRequest(python_base_image))
     assert with_python.python == "/usr/bin/python3" and with_python.python_version.startswith("3.")
     assert bases.find(engine, ImageRequest(base_image), place) == slim
-    assert not connect(engine).containers.list(all=True, filters={"ancestor": slim.id})
+    assert not connect(engine).containers.list(all=True, filters={"ancestor": slim.id}, ignore_removed=True)
 
 
 def test_a_base_without_glibc(place: Store, engine: str, musl_base_image: str) -> None:
@@ -129,7 +129,7 @@ def test_a_python_that_does_not_start(place: Store, engine: str, base_image: str
     try:
         base, log = _ensure(engine, place, ImageRequest("", text))
         assert base.python == base.python_version == "" and "no Python" in log
-        assert not connect(engine).containers.list(all=True, filters={"ancestor": base.id})
+        assert not connect(engine).containers.list(all=True, filters={"ancestor": base.id}, ignore_removed=True)
     finally:
         connect(engine).images.remove(bases.dockerfile_reference(text), force=True)
 

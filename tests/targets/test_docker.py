@@ -81,7 +81,7 @@ class TestDocker(InContainers, TargetContract):
     def lives(self, run: Run, pid: int) -> bool:
         """A container ends with all that is in it, a moment after the launcher."""
         named: dict[str, Any] = {"name": container_name(run.directory)}
-        wait_until(lambda: not self.client.containers.list(filters=named), 10)
+        wait_until(lambda: not self.client.containers.list(filters=named, ignore_removed=True), 10)
         return False
 
     def container(self, run: Run) -> Any:

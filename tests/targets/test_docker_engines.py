@@ -50,7 +50,7 @@ class Runs:
 
     def containers(self) -> list[str]:
         with closing(docker.DockerClient(base_url=self.address, version="auto")) as client:
-            return [one.status for one in client.containers.list(all=True)]
+            return [one["State"] for one in client.api.containers(all=True)]
 
 
 class TestKinds(Runs):

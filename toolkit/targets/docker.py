@@ -213,12 +213,13 @@ class DockerTarget:
         if address in self._swept:
             return
         self._swept.add(address)
-        ours: dict[str, str | list[str] | bool] = {"label": f"{WORKSPACE_LABEL}={self._paths.root}"}
+        ours = {"label": f"{WORKSPACE_LABEL}={self._paths.root}"}
         with engine.engine_errors(address, "the containers cannot be listed"):
-            for container in engine.connect(address).containers.list(all=True, filters=ours, ignore_removed=True):
-                run = RunDirectory(container.labels[RUN_LABEL])
-                if not os.path.exists(run.definition) or os.path.exists(run.exit):
-                    self._remove_later(run, address)
+            listed = engine.connect(address).api.containers(all=True, filters=ours)
+        for container in listed:
+            run = RunDirectory(container["Labels"][RUN_LABEL])
+            if not os.path.exists(run.definition) or os.path.exists(run.exit):
+                self._remove_later(run, address)
 
 
 def container_name(run: RunDirectory) -> str:
