@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from toolkit import portal, stream
+from toolkit.agent import models
 from toolkit.agent import wake as agent
 from toolkit.agent.artifacts import below
 from toolkit.errors import ActivityFailedException, ExperimentExecutionException, TrackingError, UserErrorException
@@ -314,6 +315,39 @@ class Run(inscript_run.Run):
         for name in names:
             self.download_file(name, os.path.join(root, name))
         return [os.path.join(root, name) for name in names]
+
+    def register_model(
+        self,
+        model_name: str,
+        model_path: str | None = None,
+        tags: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+        model_framework: str | None = None,
+        model_framework_version: str | None = None,
+        description: str | None = None,
+    ) -> models.ModelVersion:
+        """Register a file or a folder that the run left as a version of a model in MLflow's model registry.
+
+        Args:
+            model_name: the model; it is made where it is new.
+            model_path: the artifact, as in "outputs/model"; by default the one called `model_name`, else what Train
+                PyTorch Model left (`outputs/trained_model_outputs`).
+            tags: tags of the version.
+            properties: kept as tags too, which MLflow has no other word for.
+            model_framework, model_framework_version: kept as tags of these names.
+            description: of the version.
+
+        Raises:
+            UserErrorException: the run has no such artifact, or has not ended; or MLflow does not take the name.
+            TrackingError: MLflow cannot be reached.
+        """
+        files = self.get_file_names()
+        path = models.find_artifact(files, model_name, model_path)
+        paths = self._experiment.workspace.paths
+        mlflow_run_id = models.wait_until_tracked(paths, self.directory, path, files, self._ended)
+        framework = {"model_framework": model_framework, "model_framework_version": model_framework_version}
+        kept = {**(properties or {}), **{key: value for key, value in framework.items() if value}, **(tags or {})}
+        return models.register(paths, mlflow_run_id, model_name, path, kept, description)
 
     def __repr__(self) -> str:
         return f"Run(experiment={self._experiment.name!r}, id={self.id!r}, status={self.status!r})"

@@ -1,4 +1,4 @@
-"""A copy of the in-script side, by content, for the path of runs: `from toolkit import Run` works everywhere."""
+"""A copy of what a script may import of the toolkit, by content, for the path of runs: the in-script side and `vision`."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ sys.modules["toolkit"] = package
 from toolkit.inscript.launcher import main
 sys.exit(main(sys.argv[2]))
 """
-SOURCE = Path(__file__).resolve().parent.parent / "inscript"
+PACKAGE = Path(__file__).resolve().parent.parent
+PARTS = ("inscript", "vision")
 
 
 def inscript_folder() -> Path:
-    """The folder to put on PYTHONPATH: it holds `toolkit/` with the in-script side and nothing else.
+    """The folder to put on PYTHONPATH: it holds `toolkit/` with the in-script side and `vision`, and nothing else.
 
     Made once a version, whole or not at all; a copy, so that an upgrade of the toolkit changes no run that goes on.
     """
-    sources = sorted(SOURCE.glob("*.py"))
+    sources = [source for part in PARTS for source in sorted((PACKAGE / part).glob("*.py"))]
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+        digest.update(f"{source.parent.name}/{source.name}".encode() + b"\0" + source.read_bytes() + b"\0")
     folder = home().inscript / digest.hexdigest()[:16]
     if folder.is_dir():
         return folder
     staging = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     with storage_errors("cannot copy the in-script side", folder):
-        package = staging / "toolkit" / "inscript"
-        package.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            (staging / "toolkit" / part).mkdir(parents=True, exist_ok=True)
         for source in sources:
-            shutil.copyfile(source, package / source.name)
-        shutil.copyfile(SOURCE / "mounted.py", staging / "toolkit" / "__init__.py")
+            shutil.copyfile(source, staging / "toolkit" / source.parent.name / source.name)
+        shutil.copyfile(PACKAGE / "inscript" / "mounted.py", staging / "toolkit" / "__init__.py")
         # Containers cannot write here. Unchecked, so that it holds wherever and whenever the sources are copied to.
         compileall.compile_dir(staging, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         try:

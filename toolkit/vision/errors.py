@@ -10,7 +10,8 @@
     ├── ModuleOutOfMemoryError              138   memory, or the disk, is full
     ├── InvalidTransformationDirectoryError 158   not a TransformationDirectory
     ├── InvalidModelDirectoryError          159   not a ModelDirectory of a PyTorch network
-    └── FailedToDownloadFilesError          162   the weights of a pretrained network cannot be fetched
+    ├── FailedToDownloadFilesError          162   the weights of a pretrained network cannot be fetched
+    └── TrainingDivergedError              2000   the loss is no number any more (ours: the designer goes on)
 
 Text is `<ErrorId>: <message>`, as there.
 """
@@ -135,6 +136,12 @@ class FailedToDownloadFilesError(ModuleError):
     def __init__(self, file_names: str, hint: str = "") -> None:
         message = f'Failed to download "{file_names}" due to internet error. Please check compute network settings.'
         super().__init__(_and(message, hint))
+
+
+class TrainingDivergedError(ModuleError):
+    """The loss became infinite or not a number."""
+
+    code = USER_ERROR
 
 
 def error_info(error: BaseException | None) -> dict[str, Any]:

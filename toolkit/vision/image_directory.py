@@ -119,9 +119,10 @@ class ImageDirectory:
         """
         if not self.files:
             raise InvalidDatasetError(str(root), "it would have no image")
+        encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each row
         with open(root / _LIST, "w", encoding="utf-8") as file:
             for rows in self._rows():
-                file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+                file.write("".join(encode(row) + "\n" for row in rows))
         samples = next(self.select(list(range(min(3, len(self)))))._rows())
         for name, content in ((_SCHEMA, self._schema()), (_SAMPLES, samples)):
             (root / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

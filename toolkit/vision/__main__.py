@@ -1,0 +1,5 @@
+import sys
+
+from toolkit.vision.command import main
+
+sys.exit(main())

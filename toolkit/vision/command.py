@@ -1,0 +1,86 @@
+"""The modules as commands: `toolkit vision MODULE …`, and `python -m toolkit.vision MODULE …` inside a run."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from toolkit.inscript.errors import ToolkitError
+from toolkit.inscript.run import Run
+from toolkit.inscript.rundir import RUN_DIRECTORY
+from toolkit.vision.errors import error_info, module_error
+from toolkit.vision.modules import MODULES, Module
+
+ERROR_INFO = "module_statistics/error_info.json"
+
+
+def main(arguments: list[str] | None = None, prog: str = "python -m toolkit.vision") -> int:
+    """Run a module. Exit codes: 0 done, 1 it could not be done, 2 a wrong call, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    options = vars(_parser(prog, words[0] if words else "").parse_args(words))
+    module, as_json = MODULES[options.pop("module")], options.pop("json")
+    try:
+        with _progress(module) as progress:
+            result = module.call(options, progress)
+    except Exception as error:
+        _keep_error_info(error)
+        known = module_error(error) or (error if isinstance(error, ToolkitError) else None)
+        if known is None:
+            raise
+        print(
+            json.dumps(error_info(error)) if as_json else f"{prog}: {known}", file=sys.stdout if as_json else sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("", file=sys.stderr)
+        return 130
+    _keep_error_info(None)
+    _print(module, options, result, as_json)
+    return 0
+
+
+def _parser(prog: str, chosen: str) -> argparse.ArgumentParser:
+    """The parser; only of the module that was chosen are the arguments made, since that imports it."""
+    parser = argparse.ArgumentParser(prog=prog, description="Train networks on folders of labelled images.")
+    commands = parser.add_subparsers(title="modules", metavar="MODULE", required=True, dest="module")
+    for module in MODULES.values():
+        if module.name != chosen:
+            commands.add_parser(module.name, help=module.title)
+            continue
+        added = commands.add_parser(module.name, help=module.title, description=f"{module.title}: {module.summary}")
+        added.add_argument("--json", action="store_true", help="print JSON, for programs")
+        module.add_arguments(added)
+    return parser
+
+
+def _progress(module: Module) -> AbstractContextManager[Any]:
+    """A progress bar for a person at a terminal, where the toolkit that draws it is installed."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    try:
+        from toolkit.progress import bar
+    except ImportError:
+        return nullcontext()
+    return bar(module.title)
+
+
+def _keep_error_info(error: BaseException | None) -> None:
+    """Keep with the run, if there is one, how the module ended."""
+    if os.environ.get(RUN_DIRECTORY):
+        Run.get_context().upload_file(ERROR_INFO, io.BytesIO(json.dumps(error_info(error)).encode()))
+
+
+def _print(module: Module, options: dict[str, Any], result: Any, as_json: bool) -> None:
+    outputs = {one.name: options[one.name] for one in module.parameters() if one.is_output}
+    if as_json:
+        print(json.dumps({"module": module.name, **outputs, **getattr(result, "facts", {})}))
+        return
+    for line in getattr(result, "lines", []):
+        print(line)
+    for path in outputs.values():
+        print(f"Written: {path}")
