@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Exit codes: 0 done, 1 it could not be done, 2 a wrong call, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["vision"]:  # its commands are made from the modules that they call
+        from toolkit.vision.command import main as vision
+
+        return vision(words[1:], "toolkit vision")
+    options = _parser().parse_args(words)
     try:
         return int(options.action(options) or 0)
     except ToolkitError as error:
@@ -68,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("run", help="OfflineRun_…, as Run.get_context().id said")
     added.add_argument("-e", "--experiment", default="offline", help="the experiment it joins (default: offline)")
     _environment_arguments(command("environment", _environment_command, "list, lock, build or explain environments"))
+    commands.add_parser("vision", help="train networks on folders of labelled images: `toolkit vision --help`")
     command("doctor", _doctor, "say what this machine offers, and what would add what is missing")
     return parser
 

@@ -1,4 +1,4 @@
-"""A copy of what a script may import of the toolkit, by content, for the path of runs: the in-script side and `vision`."""
+"""What a script may import of the toolkit, copied by content for the path of runs: the in-script side and `vision`."""
 
 from __future__ import annotations
 

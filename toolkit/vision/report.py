@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from toolkit.inscript.run import Run
@@ -89,6 +90,11 @@ class Report:
         if self._run is not None:
             for name, column in METRICS.items():
                 self._run.log_row(name, epoch=int(row["epoch"]), **{column: row[column]})
+
+    def keep(self, folder: Path, name: str) -> None:
+        """Keep a folder with the run, as the artifact `outputs/<name>`."""
+        if self._run is not None and not folder.is_relative_to(Path("outputs").absolute()):
+            self._run.upload_folder(f"outputs/{name}", str(folder))
 
     def number(self, name: str, value: float) -> None:
         if self._run is not None:

@@ -25,7 +25,7 @@ from toolkit.vision.errors import InvalidDatasetError, LessThanOrEqualToError
 from toolkit.vision.feed import Feed, Normalization
 from toolkit.vision.image_directory import ImageDirectory
 from toolkit.vision.images import DAMAGED
-from toolkit.vision.model_directory import Untrained, load_untrained, save_trained
+from toolkit.vision.model_directory import OUTPUT_PATH, Untrained, load_untrained, save_trained
 from toolkit.vision.order import Sampling
 from toolkit.vision.pixels import Pixels
 from toolkit.vision.rebuild import TORCHVISION
@@ -97,6 +97,7 @@ class TrainingJob:
         if processes.first:
             unreadable = self._say_unreadable(report, *notes)
             self._save(output, network, size, state, unreadable)
+            report.keep(output, OUTPUT_PATH)
             checkpoint.remove()
 
     # -- the data -----------------------------------------------------------------------------------------------
