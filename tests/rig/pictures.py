@@ -33,6 +33,7 @@ def noise(width: int = WIDTH, height: int = HEIGHT, seed: int = 0) -> Image.Imag
 
 def turned(folder: Path, suffix: str = ".jpg") -> dict[int, Path]:
     """The picture stored under each of the EXIF orientations 1 to 8, by that number."""
+    folder.mkdir(parents=True, exist_ok=True)
     made = {}
     for orientation, stored in _STORED.items():
         made[orientation] = folder / f"orientation {orientation}{suffix}"

@@ -165,7 +165,11 @@ def test_a_png_with_a_long_text_is_read(tmp_path: Path) -> None:
 
 
 def test_headers_from_bytes_are_those_from_files(tmp_path: Path) -> None:
-    files = {**pictures.odd(tmp_path), **pictures.damaged(tmp_path), **{str(k): v for k, v in pictures.turned(tmp_path).items()}}
+    files = {
+        **pictures.odd(tmp_path),
+        **pictures.damaged(tmp_path),
+        **{str(k): v for k, v in pictures.turned(tmp_path).items()},
+    }
     for path in files.values():
         assert read_header(path, path.read_bytes()) == read_header(path)
 

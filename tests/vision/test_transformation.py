@@ -125,7 +125,10 @@ def test_something_else_than_a_transformation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(50, 37), (37, 50), (64, 64), (20, 200), (1, 9)])
-@pytest.mark.parametrize("operations", [[["Resize", 40]], [["CenterCrop", 41]], [["Pad", 3]], [["Resize", 33], ["CenterCrop", 32], ["Pad", 1]]])
+@pytest.mark.parametrize(
+    "operations",
+    [[["Resize", 40]], [["CenterCrop", 41]], [["Pad", 3]], [["Resize", 33], ["CenterCrop", 32], ["Pad", 1]]],
+)
 def test_deterministic_operations_are_torchvisions(size: tuple[int, int], operations: list[list[Any]]) -> None:
     image = pictures.noise(*size)
     expected = transforms.Compose([getattr(transforms, name)(argument) for name, argument in operations])(image)
@@ -173,7 +176,9 @@ def test_rotations_stay_within_their_degrees(name: str) -> None:
     image = pictures.picture(64, 64)
     assert drawn([name, 0], image, 3) == [image] * 3
     slight = np.mean([np.abs(np.asarray(one, np.int16) - np.asarray(image)).mean() for one in drawn([name, 5], image)])
-    strong = np.mean([np.abs(np.asarray(one, np.int16) - np.asarray(image)).mean() for one in drawn([name, 180], image)])
+    strong = np.mean(
+        [np.abs(np.asarray(one, np.int16) - np.asarray(image)).mean() for one in drawn([name, 180], image)]
+    )
     assert 0 < slight < strong / 3
 
 

@@ -191,6 +191,8 @@ class _StrictHeader(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> _StrictHeader:
+        if not buf:
+            raise tarfile.ReadError("it ends without the mark of a tar's end: it is empty or cut off")
         plain = cls._plain(buf, encoding, errors)
         if plain is not None:
             return plain

@@ -208,7 +208,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows no redirection to what is neither http nor https."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        _checked(newurl, req.full_url)
+        try:
+            _checked(newurl, req.full_url)
+        except InvalidDatasetError:
+            fp.close()
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -138,7 +138,7 @@ def read_header(path: str | os.PathLike[str], content: bytes | None = None) -> H
                 width, height = height, width
             return Header(width, height, _is_whole(image, file))
     except Exception as error:
-        raise _unreadable(name, error) from error
+        raise _unreadable(name, error, content) from error
 
 
 def _open(file: IO[bytes]) -> Any:
@@ -284,11 +284,11 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((values * (255 / scale) + 0.5).astype(np.uint8))
 
 
-def _unreadable(path: str, error: Exception) -> Exception:
+def _unreadable(path: str, error: Exception, content: bytes | None = None) -> Exception:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _NOT_THE_FILES_FAULT):
         return error
     if isinstance(error, UnidentifiedImageError):
-        empty = os.path.exists(path) and os.path.getsize(path) == 0
+        empty = content == b"" if content is not None else os.path.exists(path) and os.path.getsize(path) == 0
         reason = "it is empty" if empty else "not an image of a known format"
     elif isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         reason = f"too large: {error}"

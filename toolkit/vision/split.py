@@ -25,6 +25,7 @@ from toolkit.vision.image_directory import ImageDirectory
 
 DATASET = "Input image directory"  # what it is called in messages
 _FRACTION = "Fraction"
+_SLACK = Decimal("1e-9")  # images: 1/3 as a float is a little less than a third
 _FILES_A_STEP = 1024  # between two reports of progress
 _NO_LINKS_THERE = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS)
 _NOT_THIS_ONE = (errno.EMLINK,)  # it has as many as the file system allows
@@ -122,10 +123,9 @@ def _count(fraction: float, images: int) -> int:
     if not math.isfinite(fraction):
         raise NotInRangeValueError(_FRACTION, lowest, highest, f"It is {fraction}.")
     exact = Decimal(repr(float(fraction))) * images
-    # (a fraction of 1/n as a float may be a little less than that)
-    if not Decimal(1) - Decimal("1e-9") <= exact <= images - 1 + Decimal("1e-9"):
+    if not 1 - _SLACK <= exact <= images - 1 + _SLACK:
         raise NotInRangeValueError(_FRACTION, lowest, highest, f"It is {fraction}, of {images} images.")
-    return min(max(math.floor(exact), 1), images - 1)
+    return math.floor(exact + _SLACK)
 
 
 def _check_apart(*folders: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ def step(
         module: the name of its command, as in "train-pytorch-model"; its function's name is taken too.
         compute_target: where it runs.
         environment: of `environments/vision-env.yml`; None is the interpreter that submits.
-        parameters: those of the module. Paths are made absolute, and a container gets the folders that they are in.
+        parameters: those of the module. Paths are made absolute, and a container gets them mounted.
 
     Raises:
         UserErrorException: no such module, or parameters that it does not have or needs.
@@ -45,7 +46,9 @@ def step(
     except TypeError as error:
         raise UserErrorException(f"{found.title}: {error}") from None
     if environment is not None:
-        environment = _with_folders(environment, [os.path.dirname(path) for path in paths.values()])
+        outputs = {one.name for one in found.parameters() if one.is_output}
+        seen = [_existing(os.path.dirname(path) if name in outputs else path) for name, path in paths.items()]
+        environment = _with_mounts(environment, seen)
     return ScriptRunConfig(
         _START,
         "run_module.py",
@@ -55,13 +58,15 @@ def step(
     )
 
 
-def _with_folders(environment: Environment, folders: list[str]) -> Environment:
-    """The environment with these folders mounted where a container runs it."""
-    from copy import deepcopy
+def _existing(path: str) -> str:
+    """The path, or the nearest folder above it that is there: what is above an output is made in the run."""
+    return path if os.path.exists(path) else _existing(os.path.dirname(path))
 
+
+def _with_mounts(environment: Environment, paths: list[str]) -> Environment:
+    """The environment with these files and folders mounted where a container runs it."""
     mounted = deepcopy(environment)
-    given = list(mounted.docker.arguments or [])
-    for folder in sorted(set(folders)):
-        given += ["--volume", f"{folder}:{folder}"]
-    mounted.docker.arguments = given
+    mounted.docker.arguments = list(mounted.docker.arguments)
+    for path in sorted(set(paths)):
+        mounted.docker.arguments += ["--volume", f"{path}:{path}"]
     return mounted
