@@ -53,7 +53,7 @@ def odd(folder: Path) -> dict[str, Path]:
     alpha = Image.linear_gradient("L").resize(image.size)
     palette = image.convert("P", palette=Image.Palette.ADAPTIVE)
     transparent = palette.copy()
-    transparent.info["transparency"] = bytes(range(0, 256))
+    transparent.info["transparency"] = bytes(range(256))
     made: dict[str, Image.Image] = {
         "plain.png": image, "plain.jpg": image, "plain.bmp": image, "plain.ppm": image, "plain.webp": image,
         "plain.tif": image, "grey.png": grey, "grey.pgm": grey, "bilevel.png": grey.convert("1"),

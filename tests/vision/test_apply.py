@@ -83,7 +83,7 @@ def test_the_seed_decides_whatever_the_number_of_threads(tmp_path: Path, monkeyp
 def test_an_image_smaller_than_the_crop(tmp_path: Path) -> None:
     source = converted(tmp_path)
     init_image_transformation(tmp_path / "t", resize=False, center_crop=False, random_crop=True, random_crop_size=35)
-    with pytest.raises(InvalidDatasetError, match="image/0_0.jpg is smaller than the crop: it has 40x30") as caught:
+    with pytest.raises(InvalidDatasetError, match=r"image/0_0.jpg is smaller than the crop: it has 40x30") as caught:
         apply_image_transformation(tmp_path / "t", source, tmp_path / "out")
     assert "adjust parameter 'crop size' value or input image size" in str(caught.value)
     assert not (tmp_path / "out").exists()

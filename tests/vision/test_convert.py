@@ -410,13 +410,13 @@ def test_a_download_is_tried_six_times(tmp_path: Path, server: Server) -> None:
 
 
 def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path, server: Server) -> None:
-    with pytest.raises(InvalidDatasetError, match="URL download failed: .*/no.png .*404"):
+    with pytest.raises(InvalidDatasetError, match=r"URL download failed: .*/no.png .*404"):
         coco.download({0: f"{server.url}/no.png"}, tmp_path / "got")
     assert server.asked == ["/no.png"]
 
 
 def test_a_download_has_a_largest_size_and_stays_on_http(tmp_path: Path, server: Server) -> None:
-    with pytest.raises(InvalidDatasetError, match="more than 0.0001 MB"):
+    with pytest.raises(InvalidDatasetError, match=r"more than 0.0001 MB"):
         coco.download({0: f"{server.url}/1.png"}, tmp_path / "got", largest=100)
     server.codes = {"/2.png": [302]}
     with pytest.raises(InvalidDatasetError, match="neither http nor https: ftp://localhost"):

@@ -157,7 +157,7 @@ def test_a_file_with_all_the_links_it_can_have_is_copied(tmp_path: Path) -> None
 def test_an_image_that_is_missing_is_named(tmp_path: Path) -> None:
     source = converted(tmp_path, {"a": 4})
     (source / "image" / "0_2.png").unlink()
-    with pytest.raises(InvalidDatasetError, match="image/0_2.png is in its list, and not in"):
+    with pytest.raises(InvalidDatasetError, match=r"image/0_2.png is in its list, and not in"):
         split_image_directory(source, tmp_path / "1", tmp_path / "2", 0.5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all", "raw"]
 

@@ -191,7 +191,7 @@ def test_perspective_and_erasing_change_every_other_image() -> None:
         assert all(result.size == image.size for result in results)
         colours = {colour for result in changed for _, colour in result.getcolors() or []}
         assert (0, 0, 0) in colours
-    shares = [dict((c, n) for n, c in one.getcolors() or [])[(0, 0, 0)] / 1200 for one in changed]
+    shares = [{c: n for n, c in one.getcolors() or []}[(0, 0, 0)] / 1200 for one in changed]
     assert 0.01 < min(shares) < 0.1 and 0.2 < max(shares) < 0.36
 
 

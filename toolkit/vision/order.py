@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_LARGEST = 2**63  # seeds are any whole number; generators take those from 0
+_SEEDS = 2**128  # seeds are any whole number; generators take those from 0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Sampling:
         """The images of all ranks in the order of an epoch (from 0), those left over last."""
         if self.seed is None:
             return np.arange(self.count, dtype=np.int64)
-        return np.random.default_rng([self.seed % _LARGEST, epoch]).permutation(self.count)
+        return np.random.default_rng([self.seed % _SEEDS, epoch]).permutation(self.count)
 
     def batches(self, epoch: int, start: int = 0) -> list[NDArray[np.int64]]:
         """The batches of this rank in an epoch, from step `start` on."""
@@ -57,4 +57,4 @@ class Sampling:
 
 def step_seed(seed: int, *parts: int) -> int:
     """A seed for one place in a training, as in (epoch, step): any two places have different ones, nearly always."""
-    return int(np.random.SeedSequence([seed % _LARGEST, *parts]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([seed % _SEEDS, *parts]).generate_state(1, np.uint64)[0] >> 1)

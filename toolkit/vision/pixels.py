@@ -33,7 +33,7 @@ from toolkit.vision.order import Sampling
 from toolkit.vision.settings import CACHE_LIMIT_GB
 
 _FORMAT = 1  # changes when the same files would be decoded differently
-_RING_BYTES = 512_000_000
+_RING_BYTES, _RING_BATCHES = 512_000_000, 64  # at most
 _STALL_SECONDS = 1.0  # without news, a look at those who decode
 _CHANNELS = 3
 
@@ -170,7 +170,7 @@ class Pixels:
         image = self.height * self.width * _CHANNELS
         batch = self._sampling.batch_size
         least = 4 * batch + 16 * self._workers
-        slots = min(max(least, min(_RING_BYTES // image, 64 * batch)), max(least, len(self._directory)))
+        slots = min(max(least, min(_RING_BYTES // image, _RING_BATCHES * batch)), max(least, len(self._directory)))
         memory = Path("/dev/shm")
         fits = memory.is_dir() and shutil.disk_usage(memory).free > 2 * slots * image
         self._folder = Path(tempfile.mkdtemp(prefix="toolkit-images-", dir=memory if fits else None)) / "ring"

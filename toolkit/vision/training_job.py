@@ -34,6 +34,7 @@ from toolkit.vision.settings import NORMALIZATIONS, TRAINING_SET, VALIDATION_SET
 from toolkit.vision.training import Training
 
 _VALIDATION_BATCH = 64  # at least: no gradients, so more fits
+_TORCH_SEEDS = 2**64
 _NAMED = 10  # images that cannot be read, in a message
 
 
@@ -79,7 +80,7 @@ class TrainingJob:
     def _run(self, output: Path) -> None:
         settings, options, processes = self.settings, self.options, self.processes
         _prepare_torch(options, self.device)
-        torch.manual_seed(settings.random_seed)
+        torch.manual_seed(settings.random_seed % _TORCH_SEEDS)
         network = self.untrained.build(len(self.train.class_names))
         folder = options.checkpoint if options.checkpoint_seconds > 0 else None
         checkpoint = Checkpoint(folder, self._identity(network), options.checkpoint_seconds)
