@@ -129,7 +129,7 @@ def test_no_image_that_can_be_read(model: Path, tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", LABELS, NAMES)
     for file in directory.files:
         (tmp_path / "images" / file).write_bytes(b"no image")
-    with pytest.raises(InvalidDatasetError, match=r"none of its images can be read: image/2_0.png"):
+    with pytest.raises(InvalidDatasetError, match=r"none of its 7 images can be read: image/2_0.png"):
         score_image_model(model, tmp_path / "images", tmp_path / "scored")
     assert not (tmp_path / "scored").exists()
 

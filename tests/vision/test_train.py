@@ -407,7 +407,7 @@ def test_no_image_can_be_read(cifar: tuple[Path, Path], tiny: Path, tmp_path: Pa
     broken = changed(cifar[0], tmp_path / "broken")
     for position in range(len(broken)):
         Path(broken.path(position)).write_bytes(b"")
-    with pytest.raises(InvalidDatasetError, match="none of the 160 images can be read"):
+    with pytest.raises(InvalidDatasetError, match="none of its 160 images can be read: image/0_0.png .it is empty."):
         train_pytorch_model(tiny, broken.root, cifar[1], tmp_path / "model", **FEW)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.vision.augmentation import Augmentation
@@ -18,10 +19,17 @@ _SHARE_OF_GPU = 0.3  # of its free memory that a set may take to live there
 
 @dataclass(frozen=True)
 class Batch:
-    """B images, float32 Bx3xHxW, normalized, and their classes, int64 B. B is less where images cannot be read."""
+    """B images of a step; fewer where some cannot be read.
+
+    Attributes:
+        images: float32 Bx3xHxW, normalized.
+        labels: their classes, int64 B.
+        positions: where they stand in the set.
+    """
 
     images: Tensor
     labels: Tensor
+    positions: NDArray[np.int64]
 
 
 @dataclass
@@ -70,9 +78,9 @@ class Feed:
         for step, images in enumerate(self.sampling.batches(epoch, start), start):
             places, slots = self._pixels.wait(images)
             pixels, labels = self._gather(images[places], slots)
-            yield Batch(self._prepare(pixels, places, epoch, step), labels)
+            yield Batch(self._prepare(pixels, places, epoch, step), labels, images[places])
 
-    def _gather(self, images: np.ndarray, slots: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _gather(self, images: NDArray[np.int64], slots: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """uint8 BxHxWx3 and the labels, on the device."""
         if self._resident is not None:
             chosen = torch.from_numpy(images).to(self._device, non_blocking=True)
@@ -82,7 +90,7 @@ class Feed:
             pixels, labels = pixels.pin_memory(), labels.pin_memory()
         return pixels.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
 
-    def _prepare(self, pixels: Tensor, places: np.ndarray, epoch: int, step: int) -> Tensor:
+    def _prepare(self, pixels: Tensor, places: NDArray[np.int64], epoch: int, step: int) -> Tensor:
         # As ToTensor and Normalize compute it, to the last bit: some networks make much of little differences.
         images = pixels.permute(0, 3, 1, 2).float().div_(255)
         if self._augmentation:

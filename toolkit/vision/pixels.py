@@ -90,13 +90,16 @@ class Pixels:
 
     def _size(self) -> tuple[int, int]:
         """Height and width of the images: those of the first one that can be read."""
-        for position in range(len(self._directory)):
+        reasons = []
+        for position, file in enumerate(self._directory.files):
             try:
                 pixels, _ = decode(self._directory.path(position), self._operations)
-            except UnreadableImage:
+            except UnreadableImage as error:
+                reasons.append(f"{file} ({error.reason})")
                 continue
             return pixels.shape[0], pixels.shape[1]
-        raise InvalidDatasetError(self._dataset, f"none of the {len(self._directory):,} images can be read")
+        named = ", ".join(reasons[:3]) + (" …" if len(reasons) > 3 else "")
+        raise InvalidDatasetError(self._dataset, f"none of its {len(reasons):,} images can be read: {named}")
 
     # -- a set that fits ----------------------------------------------------------------------------------------
 

@@ -12,13 +12,16 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from toolkit.inscript.errors import UserErrorException
-from toolkit.vision import reading
 from toolkit.vision.dataframe_directory import LABELS_KEY, Frame
+from toolkit.vision.device import choose_device
 from toolkit.vision.directory import new_directory
 from toolkit.vision.errors import InvalidDatasetError, InvalidModelDirectoryError, ModuleOutOfMemoryError
+from toolkit.vision.feed import Feed, Normalization
 from toolkit.vision.image_directory import UNLABELED, ImageDirectory
+from toolkit.vision.images import DAMAGED
 from toolkit.vision.model_directory import Trained, load_trained
+from toolkit.vision.order import Sampling
+from toolkit.vision.pixels import Pixels
 from toolkit.vision.score import DATASET
 from toolkit.vision.transformation import DETERMINISTIC, size_after
 
@@ -43,13 +46,11 @@ def score(
     progress: Callable[[float, float], None] | None,
 ) -> None:
     """What `score_image_model` does, with an ImageDirectory that was read."""
-    where = chosen_device(device)
+    where = choose_device(device)
     model = load_trained(trained_model_path)
     operations = _operations(model)
     _require_size(directory, model.image_size, operations)
     positions, probabilities, unreadable = _score(model, directory, batch_size, where, operations, progress)
-    if not len(positions):
-        raise InvalidDatasetError(DATASET, f"none of its images can be read: {_named(directory, unreadable)}")
     if unreadable:
         print(
             f"{len(unreadable)} images cannot be read and are left out: {_named(directory, unreadable)}",
@@ -60,21 +61,6 @@ def score(
         if unreadable:
             lines = "".join(f"{directory.files[place]}: {reason}\n" for place, reason in sorted(unreadable.items()))
             (staging / SKIPPED).write_text(lines, encoding="utf-8", errors="surrogateescape")
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device by its name. UserErrorException where there is none of it."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserErrorException(f"device '{name}' is none: give auto, cpu, cuda, or cuda:1") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UserErrorException(f"device '{name}' is not known here: give auto, cpu, cuda, or cuda:1")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserErrorException(f"device '{name}' is not there: this machine has {torch.cuda.device_count()} GPUs")
-    return device
 
 
 def _require_size(directory: ImageDirectory, size: tuple[int, int] | None, operations: list[Any]) -> None:
@@ -119,30 +105,31 @@ def _score(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[int, str]]:
     """The places of the images that can be read, their NxC probabilities, and what is wrong with the others."""
     module = model.module.to(device)
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (model.mean, model.std))
     height, width = model.image_size or (224, 224)
-    size = batch_size or min(512, max(8, _PIXELS_AT_A_TIME[device.type] // (height * width)))
-    positions, probabilities, unreadable, done = [], [], {}, 0
-    try:
-        with torch.inference_mode():
-            for batch in reading.batches(directory, size, model.image_size, operations):
-                unreadable.update(batch.unreadable)
-                done += len(batch.positions) + len(batch.unreadable)
+    pixels_at_a_time = _PIXELS_AT_A_TIME.get(device.type, _PIXELS_AT_A_TIME["cpu"])
+    size = batch_size or min(512, max(8, pixels_at_a_time // (height * width)))
+    sampling, labels = Sampling(len(directory), size), torch.from_numpy(directory.labels)
+    positions, probabilities, done = [], [], 0
+    with Pixels(directory, DATASET, sampling, operations=operations, limit_gb=0) as pixels, torch.inference_mode():
+        if model.image_size and (pixels.height, pixels.width) != model.image_size:
+            raise InvalidDatasetError(
+                DATASET, f"its images have {pixels.width}x{pixels.height} pixels, and {width}x{height} are needed",
+                _SAME_SIZE,
+            )  # fmt: skip
+        normalization = Normalization(list(model.mean), list(model.std))
+        try:
+            for batch in Feed(pixels, labels, sampling, normalization, device, channels_last=False).epoch(0):
+                positions.append(batch.positions)
                 if len(batch.positions):
-                    pixels = torch.from_numpy(batch.pixels).to(device).permute(0, 3, 1, 2)
-                    logits = module((pixels.float() / 255 - mean) / std)
-                    positions.append(batch.positions)
-                    probabilities.append(torch.softmax(logits.float(), 1).cpu().numpy())
+                    probabilities.append(torch.softmax(module(batch.images).float(), 1).cpu().numpy())
+                done += size
                 if progress is not None:
-                    progress(done, len(directory))
-    except reading.OtherSize as error:
-        raise InvalidDatasetError(DATASET, str(error), _SAME_SIZE) from error
-    except torch.OutOfMemoryError as error:
-        raise ModuleOutOfMemoryError(
-            f"the GPU has no room for {size} images of {width}x{height}: set 'Batch size' to {max(1, size // 2)}"
-        ) from error
-    if not positions:
-        return np.empty(0, np.int64), np.empty((0, len(model.class_names)), np.float32), unreadable
+                    progress(min(done, len(directory)), len(directory))
+        except torch.OutOfMemoryError as error:
+            raise ModuleOutOfMemoryError(
+                f"the GPU has no room for {size} images of {width}x{height}: set 'Batch size' to {max(1, size // 2)}"
+            ) from error
+        unreadable = {image: reason for image, reason in pixels.notes().items() if reason != DAMAGED}
     return np.concatenate(positions), np.concatenate(probabilities), unreadable
 
 

@@ -306,7 +306,7 @@ def largest_fitting(attempt: Callable[[Batch], None], batch: Batch, device: torc
         if device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            attempt(Batch(batch.images[:size], batch.labels[:size]))
+            attempt(Batch(batch.images[:size], batch.labels[:size], batch.positions[:size]))
             return size
         except (RuntimeError, ValueError, MemoryError):  # of one image, batch normalization makes a ValueError
             size //= 2

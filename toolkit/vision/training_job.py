@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from toolkit.inscript.errors import UserErrorException
 from toolkit.vision import distributed
 from toolkit.vision.augmentation import Augmentation
 from toolkit.vision.checkpoint import Checkpoint, Found, State
+from toolkit.vision.device import choose_device
 from toolkit.vision.directory import new_directory
 from toolkit.vision.distributed import Processes
 from toolkit.vision.errors import InvalidDatasetError, LessThanOrEqualToError
@@ -216,27 +216,6 @@ def _check_counts(train: ImageDirectory, settings: Settings, processes: Processe
 
 
 # -- torch --------------------------------------------------------------------------------------------------------
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is this process's GPU where there is one.
-
-    Raises:
-        UserErrorException: no such device here.
-    """
-    local = distributed.from_environment().local_rank
-    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(one for one in ("cuda", "mps", "cpu") if has[one])
-    kind, _, index = name.partition(":")
-    if not has.get(kind) or (
-        index and (kind != "cuda" or not index.isdigit() or int(index) >= torch.cuda.device_count())
-    ):
-        there = ", ".join(one for one, is_there in has.items() if is_there)
-        raise UserErrorException(f"there is no device {name!r}: torch {torch.__version__} finds {there} here")
-    if kind == "cuda":
-        return torch.device("cuda", int(index) if index else local % torch.cuda.device_count())
-    return torch.device(kind)
 
 
 def _precision(asked: str, device: torch.device) -> str:
