@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch, from the extra `train`")
 
 from tests.conftest import REPOSITORY, wait_until  # noqa: E402
-from tests.vision.conftest import as_image_directory  # noqa: E402
+from tests.vision.conftest import NETWORK, as_image_directory  # noqa: E402
 from toolkit.vision import modules  # noqa: E402
 from toolkit.vision.errors import (  # noqa: E402
     GreaterThanOrEqualToError,
@@ -35,6 +36,31 @@ from toolkit.vision.model_directory import load_trained  # noqa: E402
 from toolkit.vision.networks import network  # noqa: E402
 from toolkit.vision.order import Sampling  # noqa: E402
 from toolkit.vision.train import train_pytorch_model  # noqa: E402
+
+FLAT = """
+from torch import nn
+
+class Flat(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, images):
+        return self.convolution(images)
+"""
+BIG = """
+import torch
+from torch import nn
+
+class Big(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images):
+        torch.empty(len(images) * 250_000_000)  # 1 GB an image
+        return self.head(images.mean((2, 3)))
+"""
 
 FEW: dict[str, Any] = {"epochs": 2, "batch_size": 32, "learning_rate": 0.05, "print_freq": 2}
 
@@ -282,29 +308,65 @@ def test_workers_do_not_outlive_the_training(cifar: tuple[Path, Path], tiny: Pat
 # -- processes that share the work --------------------------------------------------------------------------------
 
 
-def torchrun(tmp_path: Path, words: list[str], count: int) -> str:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run([*launcher, *words[1:]], env=environment, capture_output=True, text=True, timeout=240)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-def test_two_processes_by_torchrun_train_as_one_with_twice_the_batch(cifar: tuple[Path, Path], tmp_path: Path) -> None:
-    sources = tmp_path / "sources"
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """An UntrainedModelDirectory of `Tiny`, without dropout: how many share a step makes no difference."""
+    sources = tmp_path / "plain-sources"
     sources.mkdir()
-    from tests.vision.conftest import NETWORK
-
     (sources / "nets.py").write_text(NETWORK)
-    network(tmp_path / "net", "nets:Tiny", source_directory=sources)
+    network(tmp_path / "plain", "nets:Tiny", source_directory=sources)
+    return tmp_path / "plain"
+
+
+@pytest.mark.parametrize("by_torchrun", [True, False], ids=["started by torchrun", "starting itself"])
+def test_two_processes_train_as_one_with_twice_the_batch(
+    cifar: tuple[Path, Path], plain: Path, tmp_path: Path, by_torchrun: bool
+) -> None:
     values = {"epochs": 2, "print_freq": 2, "keep": "last"}
-    train_pytorch_model(tmp_path / "net", *cifar, tmp_path / "one", batch_size=32, learning_rate=0.05, **values)
-    words = command(tmp_path / "net", *cifar, tmp_path / "two", batch_size=16, learning_rate=0.025, **values)
-    printed = torchrun(tmp_path, words, 2)
+    train_pytorch_model(plain, *cifar, tmp_path / "one", batch_size=32, learning_rate=0.05, **values)
+    half = {**values, "batch_size": 16, "learning_rate": 0.025}  # the rate is multiplied by the number of processes
+    if by_torchrun:
+        words = command(plain, *cifar, tmp_path / "two", **half)
+        words[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    else:
+        words = command(plain, *cifar, tmp_path / "two", **half, processes=2)
+    code, printed = finished(words)
+    assert code == 0, printed
     assert printed.count("\nEpoch 2,train_ips") == 1, "the first process speaks for all"
     assert close(tmp_path / "one", tmp_path / "two")
     one, two = (load_trained(tmp_path / name).metadata["metrics"] for name in ("one", "two"))
     assert one["valid_loss"] == pytest.approx(two["valid_loss"], rel=1e-3)
+
+
+def test_two_processes_that_are_told_to_end_go_on_to_the_same_weights(
+    cifar: tuple[Path, Path], plain: Path, tmp_path: Path
+) -> None:
+    values = {**LONG, "processes": 2}
+    assert finished(command(plain, *cifar, tmp_path / "whole", **values))[0] == 0
+    words = command(plain, *cifar, tmp_path / "cut", **values)
+    with started(words) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "Epoch: [2/5]\tIter: [10/20]" in line)
+        process.terminate()
+        rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + signal.SIGTERM, rest
+    assert "Told to end at epoch 2" in rest
+    code, printed = finished(words)
+    assert code == 0 and "Resuming at epoch 2, step " in printed
+    assert same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_an_error_of_one_of_several_processes_is_told_once_and_by_its_name(
+    cifar: tuple[Path, Path], tmp_path: Path
+) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    (sources / "flat.py").write_text(FLAT)
+    network(tmp_path / "net", "flat:Flat", source_directory=sources)
+    code, printed = finished([*command(tmp_path / "net", *cifar, tmp_path / "model", **FEW, processes=2), "--json"])
+    assert code == 1
+    (told,) = (json.loads(line) for line in printed.splitlines() if line.startswith('{"Exception"'))
+    assert told["Exception"]["ErrorId"] == "InvalidModelDirectoryError" and told["Exception"]["ErrorCode"] == 159
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------
@@ -407,7 +469,7 @@ def test_no_image_can_be_read(cifar: tuple[Path, Path], tiny: Path, tmp_path: Pa
     broken = changed(cifar[0], tmp_path / "broken")
     for position in range(len(broken)):
         Path(broken.path(position)).write_bytes(b"")
-    with pytest.raises(InvalidDatasetError, match="none of its 160 images can be read: image/0_0.png .it is empty."):
+    with pytest.raises(InvalidDatasetError, match=r"none of its 160 images can be read: image/0_0.png .it is empty."):
         train_pytorch_model(tiny, broken.root, cifar[1], tmp_path / "model", **FEW)
 
 
@@ -431,32 +493,6 @@ def test_something_else_than_a_network(cifar: tuple[Path, Path], tmp_path: Path)
     with pytest.raises(InvalidModelDirectoryError, match='ModelDirectory "Untrained model" is invalid') as caught:
         train_pytorch_model(cifar[0], *cifar, tmp_path / "model")
     assert caught.value.code == 159
-
-
-FLAT = """
-from torch import nn
-
-class Flat(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.convolution = nn.Conv2d(3, num_classes, 1)
-
-    def forward(self, images):
-        return self.convolution(images)
-"""
-BIG = """
-import torch
-from torch import nn
-
-class Big(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.head = nn.Linear(3, num_classes)
-
-    def forward(self, images):
-        torch.empty(len(images) * 250_000_000)  # 1 GB an image
-        return self.head(images.mean((2, 3)))
-"""
 
 
 def test_a_network_that_gives_something_else_than_logits(cifar: tuple[Path, Path], tmp_path: Path) -> None:

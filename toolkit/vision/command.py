@@ -11,9 +11,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from toolkit.inscript.errors import ToolkitError
+from toolkit.inscript.files import claim_json
 from toolkit.inscript.run import Run
 from toolkit.inscript.rundir import RUN_DIRECTORY
 from toolkit.vision.errors import error_info, module_error
+from toolkit.vision.launch import OUTCOME
 from toolkit.vision.modules import MODULES, Module
 
 ERROR_INFO = "module_statistics/error_info.json"
@@ -32,15 +34,16 @@ def main(arguments: list[str] | None = None, prog: str = "python -m toolkit.visi
         known = module_error(error) or (error if isinstance(error, ToolkitError) else None)
         if known is None:
             raise
-        print(
-            json.dumps(error_info(error)) if as_json else f"{prog}: {known}", file=sys.stdout if as_json else sys.stderr
-        )
+        if OUTCOME not in os.environ:  # else it is said by the process that started this one
+            text = json.dumps(error_info(error)) if as_json else f"{prog}: {known}"
+            print(text, file=sys.stdout if as_json else sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("", file=sys.stderr)
         return 130
     _keep_error_info(None)
-    _print(module, options, result, as_json)
+    if OUTCOME not in os.environ:
+        _print(module, options, result, as_json)
     return 0
 
 
@@ -70,8 +73,11 @@ def _progress(module: Module) -> AbstractContextManager[Any]:
 
 
 def _keep_error_info(error: BaseException | None) -> None:
-    """Keep with the run, if there is one, how the module ended."""
-    if os.environ.get(RUN_DIRECTORY):
+    """Keep with the run, if there is one, how the module ended; of several processes, the one that began does."""
+    if OUTCOME in os.environ:
+        if error is not None:
+            claim_json(os.environ[OUTCOME], error_info(error))
+    elif os.environ.get(RUN_DIRECTORY) and os.environ.get("RANK", "0") == "0":
         Run.get_context().upload_file(ERROR_INFO, io.BytesIO(json.dumps(error_info(error)).encode()))
 
 

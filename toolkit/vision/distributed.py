@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
+from toolkit.vision.launch import under_torchrun
+
 _TIMEOUT_SECONDS = 600
 T = TypeVar("T")
 
@@ -60,7 +62,7 @@ class Processes:
 
 def from_environment() -> Processes:
     """What torchrun's variables say; alone where there are none."""
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+    if not under_torchrun():
         return Processes()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     rank, world, local, local_world = (int(os.environ.get(name, default)) for name, default in zip(names, "0101"))

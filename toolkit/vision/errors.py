@@ -144,6 +144,24 @@ class TrainingDivergedError(ModuleError):
     code = USER_ERROR
 
 
+class RemoteError(ModuleError):
+    """What a process of a distributed training raised: its own name, code and message.
+
+    Args:
+        facts: as `error_info` has them; None where the process could not say.
+        otherwise: the message then.
+    """
+
+    def __init__(self, facts: dict[str, Any] | None, otherwise: str) -> None:
+        told = facts or {"ErrorId": "LibraryExceptionError", "ErrorCode": LIBRARY_ERROR, "Message": otherwise}
+        self._id, self.code = str(told["ErrorId"]), int(told["ErrorCode"])
+        super().__init__(str(told["Message"]).removeprefix(f"{self._id}: "))
+
+    @property
+    def error_id(self) -> str:
+        return self._id
+
+
 def error_info(error: BaseException | None) -> dict[str, Any]:
     """What `module_statistics/error_info.json` says of `error`; None says that all went well.
 

@@ -81,7 +81,10 @@ class Options:
     checkpoint: Path
     checkpoint_seconds: float
     print_freq: int
+    processes: int = 0
 
     def __post_init__(self) -> None:
         if self.print_freq < 1:
             raise GreaterThanOrEqualToError("Print frequency", 1)
+        if self.processes < 0:
+            raise GreaterThanOrEqualToError("Processes", 0)

@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.vision import launch
 from toolkit.vision.directory import check_output
 from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.image_directory import ImageDirectory
+from toolkit.vision.modules import MODULES
 from toolkit.vision.settings import (
     CACHE_LIMIT_GB,
     CHECKPOINT_SECONDS,
@@ -23,6 +25,7 @@ from toolkit.vision.settings import (
 )
 from toolkit.vision.transformation import load_transformation
 
+NAME = "train-pytorch-model"  # of this module
 StrPath = str | os.PathLike[str]
 
 
@@ -47,6 +50,7 @@ def train_pytorch_model(
     channels_last: Literal["auto", "yes", "no"] = "auto",
     compile: bool = False,
     deterministic: bool = False,
+    processes: int = 0,
     workers: int = 0,
     cache_path: StrPath | None = None,
     cache_limit_gb: float = CACHE_LIMIT_GB,
@@ -56,7 +60,7 @@ def train_pytorch_model(
     """Train a network on labelled images, judge it after every epoch, and save the weights of the best one.
 
     SGD with Nesterov momentum 0.9 and weight decay 1e-4 on the cross-entropy; the learning rate decays quadratically
-    over the epochs. Started by torchrun, its processes share every step: `batch_size` images each.
+    over the epochs.
 
     Args:
         untrained_model_path: the network, as DenseNet, ResNet or Network make it.
@@ -80,6 +84,8 @@ def train_pytorch_model(
         channels_last: the memory format of images and weights; auto takes it for torchvision's networks.
         compile: send the network through torch.compile: a minute at first, then quicker steps on a GPU.
         deterministic: on a GPU, use only operations that give the same result each time; a CPU does anyway.
+        processes: processes of this machine that share every step, `batch_size` images each; 0 for one a GPU. Under
+            torchrun, which also starts them on several machines, this says nothing.
         workers: processes that decode images; 0 for one a core.
         cache_path: where decoded images are kept for later epochs and runs; default: in TOOLKIT_DATA, else ~/.cache.
         cache_limit_gb: gigabytes of decoded images to keep there; a larger set streams instead.
@@ -96,6 +102,7 @@ def train_pytorch_model(
         ModuleOutOfMemoryError: a batch does not fit into memory; the message says how large a one does.
         TrainingDivergedError: the loss is no number any more.
     """
+    asked = dict(locals())
     transforms = None if transformation_path is None else load_transformation(transformation_path)
     output = Path(os.path.abspath(trained_model_path))
     settings = Settings(
@@ -109,7 +116,7 @@ def train_pytorch_model(
         device=device, compile=compile, deterministic=deterministic, workers=workers,
         cache=None if cache_path is None else Path(cache_path), cache_limit_gb=cache_limit_gb,
         checkpoint=Path(checkpoint_path or output.with_name(f"{output.name}.checkpoint")),
-        checkpoint_seconds=checkpoint_seconds, print_freq=print_freq,
+        checkpoint_seconds=checkpoint_seconds, print_freq=print_freq, processes=processes,
     )  # fmt: skip
     check_output(output)
     train = _labeled(ImageDirectory.load(train_data_path, TRAINING_SET), TRAINING_SET)
@@ -119,7 +126,11 @@ def train_pytorch_model(
 
     from toolkit.vision.training_job import TrainingJob  # it imports torch: what is wrong above is said at once
 
-    TrainingJob.prepare(untrained_model_path, train, valid, labels, settings, options).run(output)
+    job = TrainingJob.prepare(untrained_model_path, train, valid, labels, settings, options)
+    if job.processes_to_start > 1:
+        launch.run([NAME, *MODULES[NAME].arguments(asked)], job.processes_to_start)
+    else:
+        job.run(output)
 
 
 def _frozen(operations: Sequence[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +24,7 @@ from toolkit.vision.errors import (
     TrainingDivergedError,
 )
 from toolkit.vision.feed import Batch, Feed
+from toolkit.vision.interrupt import told_to_end
 from toolkit.vision.order import step_seed
 from toolkit.vision.report import Report
 from toolkit.vision.settings import MOMENTUM, WEIGHT_DECAY, Settings
@@ -80,7 +78,7 @@ class Training:
             model = DistributedDataParallel(model, device_ids=ids)
         self._model: Callable[[Tensor], Tensor] = torch.compile(model) if self.compiles else model
         self._train_mode = model.train
-        with _told_to_end() as self._ending:
+        with told_to_end() as self._ending:
             while self._state.epoch < settings.epochs and not self._state.stopped:
                 self._epoch()
         self._keep()
@@ -317,24 +315,3 @@ def _says_memory(text: str) -> bool:
     """torch's words for memory that cannot be had: those of the CPU's allocator and of the GPU's libraries."""
     words = ("out of memory", "can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
     return any(word in text for word in words)
-
-
-@contextlib.contextmanager
-def _told_to_end() -> Iterator[list[int]]:
-    """A list that gets the number of the signal that asks this process to end, for the block to look at."""
-    told: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield told
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if told:  # asked twice: at once, then
-            raise KeyboardInterrupt
-        told.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

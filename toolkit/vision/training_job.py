@@ -25,6 +25,7 @@ from toolkit.vision.errors import InvalidDatasetError, LessThanOrEqualToError
 from toolkit.vision.feed import Feed, Normalization
 from toolkit.vision.image_directory import ImageDirectory
 from toolkit.vision.images import DAMAGED
+from toolkit.vision.launch import under_torchrun
 from toolkit.vision.model_directory import OUTPUT_PATH, Untrained, load_untrained, save_trained
 from toolkit.vision.order import Sampling
 from toolkit.vision.pixels import Pixels
@@ -71,6 +72,14 @@ class TrainingJob:
         )  # fmt: skip
         _check_counts(train, settings, processes)
         return cls(untrained, train, valid, valid_labels, settled, options, device, processes)
+
+    @property
+    def processes_to_start(self) -> int:
+        """How many processes should do this, where this one is not one of them already."""
+        if under_torchrun():
+            return 1
+        gpus = torch.cuda.device_count() if self.options.device in ("auto", "cuda") else 1
+        return self.options.processes or max(1, gpus)
 
     def run(self, output: Path) -> None:
         """Train, and write the ModelDirectory."""
