@@ -80,9 +80,16 @@ class SharedArray:
         size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
         with open(path, "x+b" if create else "r+b") as file:
             if create:
+                file.truncate(size)
+            if create and hasattr(os, "posix_fallocate"):  # macOS has none: there the file is sparse
                 os.posix_fallocate(file.fileno(), 0, size)
             self.memory = mmap.mmap(file.fileno(), size)
         self.array: NDArray[Any] = np.ndarray(shape, dtype, buffer=self.memory)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from toolkit.vision.decoding import DAMAGED_BUT_READY, OTHER_SIZE, PENDING, READY, Job, Slots, decode
+from toolkit.vision.decoding import DAMAGED_BUT_READY, OTHER_SIZE, PENDING, READY, Job, Slots, cores, decode
 from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.image_directory import ImageDirectory, different_sizes
 from toolkit.vision.images import UnreadableImage
@@ -76,7 +76,7 @@ class Pixels:
         if not operations:
             directory.require_one_size(dataset)
         self.height, self.width = self._size()
-        self._workers = workers or max(1, min(16, len(os.sched_getaffinity(0))))
+        self._workers = workers or max(1, min(16, cores()))
         self._processes: list[subprocess.Popen[bytes]] = []
         self._locks: list[TextIO] = []
         self._turn = 0

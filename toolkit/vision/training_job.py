@@ -18,6 +18,7 @@ from torch import nn
 from toolkit.vision import distributed
 from toolkit.vision.augmentation import Augmentation
 from toolkit.vision.checkpoint import Checkpoint, Found, State
+from toolkit.vision.decoding import cores
 from toolkit.vision.device import choose_device
 from toolkit.vision.directory import new_directory
 from toolkit.vision.distributed import Processes
@@ -132,10 +133,10 @@ class TrainingJob:
     def _pixels(self, found: Found | None) -> Iterator[tuple[Pixels, Pixels]]:
         """The decoded images of both sets. Decoding starts here, in the order in which they will be needed."""
         options = self.options
-        cores = max(1, len(os.sched_getaffinity(0)) // self.processes.local_world_size)
+        workers = max(1, cores() // self.processes.local_world_size)
         sampling, start = self._sampling, (0, 0) if found is None else (found.state.epoch, found.state.step)
         more: dict[str, Any] = {
-            "operations": self._operations, "workers": options.workers or min(16, cores),
+            "operations": self._operations, "workers": options.workers or min(16, workers),
             "cache": options.cache, "limit_gb": options.cache_limit_gb,
         }  # fmt: skip
         with (
