@@ -25,6 +25,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "torch_environment",
         "runs",
     ),
+    "vision": (
+        "throughput",
+        "data_path",
+        "same_loss",
+        "accuracy",
+        "convert",
+        "resume",
+        "million",
+    ),
 }
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.peers import PeerUnavailable, Peers
+from benchmarks.peers import Peers, PeerUnavailable
 from benchmarks.surroundings import variables
 from benchmarks.workers import Worker, start_all
 

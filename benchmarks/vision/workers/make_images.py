@@ -1,22 +1,23 @@
 """Writes real CIFAR-10 images as an ImageDirectory whose images lie in class folders, which all peers read too."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2] / "core" / "workers"))
 
-import cifar10
 import numpy as np
 from PIL import Image
 from serve import serve
 
+import cifar10
 from toolkit.vision.image_directory import ImageDirectory
 from toolkit.vision.order import Sampling
 
 
 def write(root, count, size, train=True):
-    """The first `count` images. Of 32 pixels they are PNGs; larger ones are enlarged (bicubic), and JPEGs of quality 90.
+    """The first `count` images: PNGs of 32 pixels; larger ones are enlarged (bicubic), and JPEGs of quality 90.
 
     Returns:
         How many there are.
@@ -42,6 +43,21 @@ def write(root, count, size, train=True):
     return len(found)
 
 
+def write_links(root, source, count):
+    """An ImageDirectory of `count` hard links to the images of the ImageDirectory `source`, as many of each class."""
+    root, known = Path(root), ImageDirectory.load(source, "images")
+    links = count // len(known)
+    for number in range(len(known)):
+        target = str(root / known.files[number].removesuffix(".png"))
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        for copy in range(links):
+            os.link(known.path(number), f"{target}-{copy:06}.png")
+    files = [f"{file.removesuffix('.png')}-{copy:06}.png" for file in known.files for copy in range(links)]
+    labels, sizes = np.repeat(known.labels, links), np.repeat(known.sizes, links, axis=0)
+    ImageDirectory(root, files, labels, known.categories, list(range(len(files))), sizes).save(root)
+    return len(files)
+
+
 def write_order(path, count, batch, epochs=1, seed=1):
     """The positions of the images in the order of ours, a list an epoch, for the peers' loaders."""
     sampling = Sampling(count, batch, seed)
@@ -51,7 +67,7 @@ def write_order(path, count, batch, epochs=1, seed=1):
 
 
 def measure(what, **request):
-    return {"images": write, "order": write_order}[what](**request)
+    return {"images": write, "links": write_links, "order": write_order}[what](**request)
 
 
 serve(measure)

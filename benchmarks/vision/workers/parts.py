@@ -41,10 +41,10 @@ def dataset(images, augmentation=()):
     return torchvision.datasets.ImageFolder(folder(images), transforms.Compose(look))
 
 
-def loader(images, batch, order):
+def loader(images, batch, order, augmentation=(), epoch=0):
     """As a tutorial writes it; the order is that of ours."""
-    positions = json.loads(Path(order).read_text())[0]
-    return DataLoader(dataset(images), batch, sampler=positions, num_workers=WORKERS, drop_last=True)
+    positions = json.loads(Path(order).read_text())[epoch]
+    return DataLoader(dataset(images, augmentation), batch, sampler=positions, num_workers=WORKERS, drop_last=True)
 
 
 class Clock:

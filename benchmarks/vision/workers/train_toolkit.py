@@ -41,7 +41,9 @@ def train(images, valid, batch, name, device="auto", cold=False, order="", size=
     shutil.rmtree(HERE / "model", ignore_errors=True)
     values = {"epochs": 1, "precision": "float32", "keep": "last", **more}
     began = time.perf_counter()
-    train_pytorch_model(given, images, valid, HERE / "model", batch_size=batch, device=device, cache_path=CACHE, **values)
+    train_pytorch_model(
+        given, images, valid, HERE / "model", batch_size=batch, device=device, cache_path=CACHE, **values
+    )
     seconds = time.perf_counter() - began
     row = load_trained(HERE / "model").metadata["metrics"]
     return {"rate": row["train_ips"], "loss": row["train_loss"], "top1": row["top1_acc"], "seconds": seconds}
