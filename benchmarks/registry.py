@@ -26,11 +26,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "runs",
     ),
     "vision": (
+        "convert",  # first: files that the others delete would make the file system slow here
         "throughput",
         "data_path",
         "same_loss",
         "accuracy",
-        "convert",
         "resume",
         "million",
     ),
