@@ -48,12 +48,11 @@ _WORDS = {"folder": "class folders", ".tar": "a .tar", ".zip": "a .zip"}
 
 
 def _sources(bench: Bench, folder: Path) -> dict[str, Path]:
-    """The class folders, and archives of them."""
+    """The class folders, and archives of them, as tar and a zip tool make them."""
     bench.say("archives")
-    archives = {
-        f".{kind}": Path(shutil.make_archive(str(bench.scratch / "images"), kind, folder)) for kind in ("tar", "zip")
-    }
-    return {"folder": folder, **archives}
+    tar = bench.scratch / "images.tar"
+    subprocess.run(["tar", "-cf", str(tar), "-C", str(folder), "."], check=True)
+    return {"folder": folder, ".tar": tar, ".zip": Path(shutil.make_archive(str(tar.with_suffix("")), "zip", folder))}
 
 
 def _name(kind: str) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from toolkit.inscript.run import Run
 from toolkit.vision.dataframe_directory import LABELS_KEY, Frame
-from toolkit.vision.directory import new_directory
+from toolkit.vision.directory import DATA_FRAME, new_directory
 from toolkit.vision.errors import InvalidDatasetError, NotLabeledDatasetError
 from toolkit.vision.evaluate import evaluate_model
 
@@ -35,7 +35,7 @@ def _scored(path: Path, names: list[str], labels: list[str | None] | None, rows:
     table.update({column: pa.array(values[:, index]) for index, column in enumerate(columns)})
     table["Scored Labels"] = pa.array([names[index] for index in values.argmax(1)])
     roles = {**{column: column for column in columns}, LABELS_KEY: "Scored Labels"}
-    with new_directory(path) as staging:
+    with new_directory(path, DATA_FRAME) as staging:
         Frame(pa.table(table), roles, None if labels is None else "category").save(staging)
     return path
 
@@ -130,7 +130,7 @@ def test_label_that_the_model_does_not_know(tmp_path: Path) -> None:
 def test_what_is_no_scored_data_set(tmp_path: Path) -> None:
     with pytest.raises(InvalidDatasetError, match="it must be a DataFrameDirectory"):
         evaluate_model(tmp_path, tmp_path / "evaluation")
-    with new_directory(tmp_path / "frame") as staging:
+    with new_directory(tmp_path / "frame", DATA_FRAME) as staging:
         Frame(pa.table({"id": [1]})).save(staging)
     with pytest.raises(InvalidDatasetError, match="no columns of scores"):
         evaluate_model(tmp_path / "frame", tmp_path / "evaluation")

@@ -32,7 +32,7 @@ TRAIN = """
     torch.manual_seed(0)
     built = found.build(2).eval()
     statistics = dict(mean=(0.5,) * 3, std=(0.5,) * 3, image_size=(8, 8))
-    with new_directory("outputs/trained_model_outputs") as root:
+    with new_directory("outputs/trained_model_outputs", "ModelDirectory") as root:
         save_trained(root, built, found.spec, ["cat", "dog"], **statistics)
     Path("outputs/notes.txt").write_text("other things")
     with torch.inference_mode():

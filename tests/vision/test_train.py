@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ torch = pytest.importorskip("torch", reason="needs torch, from the extra `train`
 
 from tests.conftest import REPOSITORY, wait_until  # noqa: E402
 from tests.vision.conftest import NETWORK, as_image_directory  # noqa: E402
+from toolkit import UserErrorException  # noqa: E402
 from toolkit.vision import modules  # noqa: E402
 from toolkit.vision.errors import (  # noqa: E402
     GreaterThanOrEqualToError,
@@ -227,10 +229,10 @@ def command(*arguments: object, **values: object) -> list[str]:
 
 
 @contextmanager
-def started(words: list[str]) -> Iterator[subprocess.Popen[str]]:
+def started(words: list[str], **more: Any) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(words, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, **more) as process:
         try:
             yield process
         finally:
@@ -291,6 +293,30 @@ def test_a_checkpoint_of_another_training_is_refused_and_stays(
     assert (tmp_path / "m.checkpoint" / "checkpoint.pt").read_bytes() == before
 
 
+def test_the_terminals_ctrl_c_stops_the_training_and_not_its_decoders(
+    cifar: tuple[Path, Path], tiny: Path, tmp_path: Path
+) -> None:
+    words = command(tiny, *cifar, tmp_path / "m", **LONG, cache_limit_gb=0)
+    with started(words, start_new_session=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "Epoch: [2/5]" in line)
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and "Traceback" not in rest and "Told to end at epoch 2" in rest
+
+
+def test_a_killed_training_leaves_no_ring(cifar: tuple[Path, Path], tiny: Path, tmp_path: Path) -> None:
+    def rings() -> set[Path]:
+        return {*Path("/dev/shm").glob("toolkit-images-*"), *Path(tempfile.gettempdir()).glob("toolkit-images-*")}
+
+    before = rings()
+    with started(command(tiny, *cifar, tmp_path / "m", **LONG, cache_limit_gb=0)) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "Epoch: [1/5]" in line)
+        assert len(rings() - before) == 2
+    wait_until(lambda: not rings() - before)
+
+
 def test_workers_do_not_outlive_the_training(cifar: tuple[Path, Path], tiny: Path, tmp_path: Path) -> None:
     import psutil
 
@@ -336,6 +362,19 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     assert close(tmp_path / "one", tmp_path / "two")
     one, two = (load_trained(tmp_path / name).metadata["metrics"] for name in ("one", "two"))
     assert one["valid_loss"] == pytest.approx(two["valid_loss"], rel=1e-3)
+
+
+def test_a_process_without_images_to_judge_does_not_keep_the_others_waiting(
+    cifar: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Batch normalization has buffers, which the processes share in training."""
+    few = ImageDirectory.load(cifar[1], "Validation dataset")
+    shutil.copytree(cifar[1], tmp_path / "few")
+    few.select([0, 20, 40]).save(tmp_path / "few")
+    network(tmp_path / "net", "resnet18")
+    values = {"epochs": 1, "batch_size": 32, "processes": 2}
+    code, printed = finished(command(tmp_path / "net", cifar[0], tmp_path / "few", tmp_path / "model", **values))
+    assert code == 0, printed
 
 
 def test_two_processes_that_are_told_to_end_go_on_to_the_same_weights(
@@ -500,8 +539,115 @@ def test_a_network_that_gives_something_else_than_logits(cifar: tuple[Path, Path
     sources.mkdir()
     (sources / "flat.py").write_text(FLAT)
     network(tmp_path / "net", "flat:Flat", source_directory=sources)
-    with pytest.raises(InvalidModelDirectoryError, match=r"the network gives \(32, 4, 32, 32\)"):
+    with pytest.raises(
+        InvalidModelDirectoryError, match=r"for 32 images and 4 classes the network gives \(32, 4, 32, 32\)"
+    ):
         train_pytorch_model(tmp_path / "net", *cifar, tmp_path / "model", **FEW)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("epochs", "5", "a whole number"),
+        ("epochs", 1.5, "a whole number"),
+        ("batch_size", True, "a whole number"),
+        ("learning_rate", "0.1", "a number"),
+        ("keep", "frist", "one of best, last"),
+        ("precision", "float16", "one of auto, float32, bfloat16"),
+        ("normalization", "foo", "one of half, imagenet"),
+        ("channels_last", True, "one of auto, yes, no"),
+        ("compile", "yes", "True or False"),
+        ("trained_model_path", 3, "text or a path"),
+    ],
+)
+def test_a_value_of_another_type(
+    cifar: tuple[Path, Path], tiny: Path, tmp_path: Path, name: str, value: object, wanted: str
+) -> None:
+    values: dict[str, Any] = {"trained_model_path": tmp_path / "model", **FEW, name: value}
+    with pytest.raises(UserErrorException, match=f"{name} is {value!r}; it must be {wanted}$"):
+        train_pytorch_model(tiny, *cifar, **values)
+
+
+@pytest.mark.parametrize("name", ["workers", "processes", "checkpoint_seconds", "cache_limit_gb"])
+def test_numbers_below_zero(cifar: tuple[Path, Path], tiny: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(GreaterThanOrEqualToError, match="value should be greater than or equal to 0"):
+        train_pytorch_model(tiny, *cifar, tmp_path / "model", **{**FEW, name: -1})
+
+
+def test_an_output_that_holds_something_else_is_not_replaced(
+    cifar: tuple[Path, Path], tiny: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(cifar[0], tmp_path / "train")
+    (tmp_path / "file").write_text("")
+    for output, message in (
+        (tmp_path / "train", "is a ImageDirectory already, and is not replaced by a ModelDirectory"),
+        (tiny, "is a UntrainedModelDirectory already"),
+        (tmp_path, "holds other files already"),
+        (tmp_path / "file" / "model", "cannot be made in .*file: it is a file"),
+    ):
+        with pytest.raises(UserErrorException, match=message):
+            train_pytorch_model(tiny, tmp_path / "train", cifar[1], output, **FEW)
+    assert len(ImageDirectory.load(tmp_path / "train", "Training dataset")) == 160
+    train_pytorch_model(tiny, *cifar, tmp_path / "model", **FEW)
+    train_pytorch_model(tiny, *cifar, tmp_path / "model", **{**FEW, "epochs": 1})
+    assert load_trained(tmp_path / "model").metadata["epochs"] == 1
+
+
+def test_a_garbled_checkpoint_is_refused(cifar: tuple[Path, Path], tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.checkpoint").mkdir()
+    (tmp_path / "model.checkpoint" / "checkpoint.pt").write_bytes(b"\x80\x04garbage")
+    with pytest.raises(UserErrorException, match=r"checkpoint.pt cannot be read .*: delete it to train from the start"):
+        train_pytorch_model(tiny, *cifar, tmp_path / "model", **FEW)
+
+
+def test_an_output_that_cannot_be_saved_leaves_a_checkpoint_of_the_whole_training(
+    cifar: tuple[Path, Path], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from toolkit.vision import training_job
+
+    def full(*given: object, **more: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")  # torch's words
+
+    train_pytorch_model(tiny, *cifar, tmp_path / "whole", **FEW)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_job, "save_trained", full)
+        with pytest.raises(ModuleOutOfMemoryError, match=r"the disk of .* is full"):
+            train_pytorch_model(tiny, *cifar, tmp_path / "model", **FEW)
+    assert not (tmp_path / "model").exists() and not list(tmp_path.glob(".model*"))
+    capsys.readouterr()
+    train_pytorch_model(tiny, *cifar, tmp_path / "model", **FEW)
+    printed = capsys.readouterr().out
+    assert "Resuming at epoch 3" in printed and "train_ips" not in printed, "nothing is trained again"
+    assert same(tmp_path / "whole", tmp_path / "model")
+
+
+def test_a_training_that_waits_for_the_disk_again_decodes_again(
+    cifar: tuple[Path, Path], tiny: Path, tmp_path: Path, cache: Path
+) -> None:
+    """A folder that is away for a while, as one of a network: what could not be read then is not remembered."""
+    train = changed(cifar[0], tmp_path / "train")
+    os.rename(train.path(7), tmp_path / "away")
+    train_pytorch_model(tiny, train.root, cifar[1], tmp_path / "without", **FEW)
+    assert load_trained(tmp_path / "without").metadata["images"] == {"unreadable training images": 1}
+    kept = {folder.name for folder in cache.iterdir()}
+    Path(train.path(7)).mkdir()  # there, and not to be read
+    train_pytorch_model(tiny, train.root, cifar[1], tmp_path / "without", **FEW)
+    assert any((folder / "passing").exists() and not (folder / "whole").exists() for folder in cache.iterdir())
+    os.rmdir(train.path(7))
+    os.rename(tmp_path / "away", train.path(7))
+    train_pytorch_model(tiny, train.root, cifar[1], tmp_path / "with", **FEW)
+    assert "images" not in load_trained(tmp_path / "with").metadata
+    assert kept
+
+
+def test_a_folder_of_the_user_does_not_shadow_the_standard_library(
+    cifar: tuple[Path, Path], plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("random.py", "queue.py", "tempfile.py"):
+        (tmp_path / name).write_text("raise RuntimeError('not this one')\n")
+    monkeypatch.chdir(tmp_path)
+    train_pytorch_model(plain, *cifar, "model", **FEW)
+    assert (tmp_path / "model" / "MLmodel").is_file()
 
 
 def test_memory_runs_out_and_a_batch_size_that_fits_is_named(cifar: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from toolkit.inscript.errors import UserErrorException
 from toolkit.vision.convert import Conversion
-from toolkit.vision.directory import check_output, new_directory
+from toolkit.vision.directory import IMAGES, check_output, new_directory
 from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.image_directory import ImageDirectory
 from toolkit.vision.images import DAMAGED, UnreadableImage, oddities, read_image
@@ -64,10 +64,10 @@ def apply_image_transformation(
     source, output = Path(os.path.abspath(input_path)), Path(os.path.abspath(output_path))
     if os.path.realpath(source) == os.path.realpath(output):
         raise UserErrorException(f"output_path is input_path, {source}: give another output")
-    check_output(output)
+    check_output(output, IMAGES)
     directory = ImageDirectory.load(source, DATASET)
     files = _names(directory.files)
-    with new_directory(output) as staging:
+    with new_directory(output, IMAGES) as staging:
         for folder in {name.rpartition("/")[0] for name in files}:
             os.makedirs(staging / folder, exist_ok=True)
         job = _Job(directory, transformation, abs(random_seed), staging, files)

@@ -189,9 +189,10 @@ def _warp(images: Tensor, matrices: Tensor, mode: str = "nearest") -> Tensor:
     y, x = torch.meshgrid(
         torch.arange(height, device=images.device), torch.arange(width, device=images.device), indexing="ij"
     )
-    points = torch.stack([x, y, torch.ones_like(x)], -1).reshape(1, -1, 3).to(matrices.dtype)
-    sources = points @ matrices.transpose(1, 2)
-    sources = sources[..., :2] / sources[..., 2:]
+    x, y = x.reshape(1, -1), y.reshape(1, -1)
+    # Not a product of matrices: a GPU may round that to 10 bits, a tenth of a pixel.
+    u, v, w = (matrices[:, row, :1] * x + matrices[:, row, 1:2] * y + matrices[:, row, 2:] for row in range(3))
+    sources = torch.stack([u / w, v / w], -1)
     extent = torch.tensor([max(1, width - 1), max(1, height - 1)], device=images.device)
     grid = (sources / extent * 2 - 1).reshape(len(images), height, width, 2).to(images.dtype)
     return F.grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import time
 import zipfile
@@ -16,6 +17,10 @@ from toolkit.inscript.errors import UserErrorException
 from toolkit.vision.settings import CHECKPOINT_SECONDS
 
 _FILE = "checkpoint.pt"
+_UNREADABLE = (
+    OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
+    pickle.UnpicklingError,
+)  # fmt: skip
 _BUSY_SHARE = 20  # writing takes at most one second in so many
 
 
@@ -81,7 +86,7 @@ class Checkpoint:
         try:
             content = torch.load(self._path, map_location="cpu", weights_only=True)
             identity, state, tensors = content["identity"], State(**content["state"]), content["tensors"]
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise UserErrorException(
                 f"the checkpoint {self._path} cannot be read ({error}): delete it to train from the start"
             ) from error
@@ -104,7 +109,7 @@ class Checkpoint:
         """Write it, whole or not at all. A disk that is full costs the checkpoint, not the training."""
         assert self._path is not None
         began = time.monotonic()
-        staging = self._path.with_suffix(f".{os.getpid()}.tmp")
+        staging = self._path.with_suffix(".tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with open(staging, "wb") as file:
@@ -130,5 +135,6 @@ class Checkpoint:
         """Remove it: the training is done, and its result is saved."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+            self._path.with_suffix(".tmp").unlink(missing_ok=True)
             if self._path.parent.is_dir() and not any(self._path.parent.iterdir()):
                 self._path.parent.rmdir()

@@ -7,7 +7,8 @@ import io
 import json
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from toolkit.inscript.errors import ToolkitError
@@ -18,6 +19,7 @@ from toolkit.vision.errors import error_info, module_error
 from toolkit.vision.launch import OUTCOME
 from toolkit.vision.modules import MODULES, Module
 
+_PACKAGES = ("torch", "torchvision", "PIL", "numpy", "yaml", "pyarrow", "matplotlib")
 ERROR_INFO = "module_statistics/error_info.json"
 
 
@@ -27,11 +29,11 @@ def main(arguments: list[str] | None = None, prog: str = "python -m toolkit.visi
     options = vars(_parser(prog, words[0] if words else "").parse_args(words))
     module, as_json = MODULES[options.pop("module")], options.pop("json")
     try:
-        with _progress(module) as progress:
+        with _progress(module) as progress, _answer_alone() if as_json else nullcontext():
             result = module.call(options, progress)
     except Exception as error:
         _keep_error_info(error)
-        known = module_error(error) or (error if isinstance(error, ToolkitError) else None)
+        known = _in_one_sentence(error)
         if known is None:
             raise
         if OUTCOME not in os.environ:  # else it is said by the process that started this one
@@ -59,6 +61,35 @@ def _parser(prog: str, chosen: str) -> argparse.ArgumentParser:
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
         module.add_arguments(added)
     return parser
+
+
+@contextmanager
+def _answer_alone() -> Iterator[None]:
+    """Let what is printed go to standard error, by processes that are started too: standard output is the answer's."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _in_one_sentence(error: Exception) -> str | None:
+    """What a person is told of an error; None where only the traceback helps."""
+    known = module_error(error)
+    if known is not None or isinstance(error, ToolkitError):
+        return str(known or error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _PACKAGES:
+        return (
+            f"{error.name} is not installed here: pip install 'toolkit[train]', or submit this as a step, with the "
+            "environment of environments/vision-env.yml"
+        )
+    return None
 
 
 def _progress(module: Module) -> AbstractContextManager[Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from toolkit.inscript.errors import UserErrorException
 from toolkit.vision.archives import ARCHIVE_SUFFIXES, is_archive_name, unpack
 from toolkit.vision.coco import download, of_coco
-from toolkit.vision.directory import check_output, new_directory
+from toolkit.vision.directory import IMAGES, check_output, new_directory
 from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.image_directory import ImageDirectory
 from toolkit.vision.image_sources import DATASET, Plan, Tree, plan
@@ -92,10 +92,10 @@ def convert_to_image_directory(
     source = _source(Path(os.path.abspath(input_path)))
     output = Path(os.path.abspath(output_path))
     _check_apart(source, output)
-    check_output(output)
+    check_output(output, IMAGES)
     tree = Tree(source)
     made = None if source.is_file() else _plan(tree, source)
-    with new_directory(output) as staging:
+    with new_directory(output, IMAGES) as staging:
         if made is None:
             held = unpack(source, staging / _UNPACKED, DATASET, hold=is_image_name, progress=progress)
             tree = Tree(staging / _UNPACKED, held).descend()

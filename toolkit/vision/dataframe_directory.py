@@ -17,10 +17,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from toolkit.vision.directory import describe, read_meta, write_meta
+from toolkit.vision.directory import DATA_FRAME, describe, read_meta, write_meta
 from toolkit.vision.errors import InvalidDatasetError
 
-KIND = "DataFrameDirectory"
 _DATA, _SCHEMA, _SAMPLES = "_data.parquet", "schema/_schema.json", "_samples.json"
 LABELS_KEY = "Multi Class Assigned Labels"  # of the predicted classes, among the score columns
 
@@ -48,7 +47,7 @@ class Frame:
         (root / _SCHEMA).write_text(json.dumps(self._schema(), ensure_ascii=False), encoding="utf-8")
         samples = json.dumps(self.table.slice(0, 3).to_pylist(), ensure_ascii=False, default=str)
         (root / _SAMPLES).write_text(samples, encoding="utf-8")
-        write_meta(root, KIND, format="Parquet", data=_DATA, schema=_SCHEMA, samples=_SAMPLES)
+        write_meta(root, DATA_FRAME, format="Parquet", data=_DATA, schema=_SCHEMA, samples=_SAMPLES)
 
     def _schema(self) -> dict[str, Any]:
         columns = []
@@ -80,8 +79,8 @@ class Frame:
         """
         root = Path(os.path.abspath(path))
         meta = read_meta(root)
-        if meta.get("type") != KIND:
-            raise InvalidDatasetError(dataset, f"{describe(root)}, and it must be a {KIND}")
+        if meta.get("type") != DATA_FRAME:
+            raise InvalidDatasetError(dataset, f"{describe(root)}, and it must be a {DATA_FRAME}")
         try:
             table = parquet.read_table(root / str(meta.get("data", _DATA)))
             schema = json.loads((root / str(meta.get("schema", _SCHEMA))).read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ FOLDER is all that it shares with it:
     pixels      uint8 slots x height x width x 3
     status      uint8, one a slot: see the constants
     turns       int64, one a slot: which turn's image is in it (streams only)
+    passing     is there where an image could not be read for a reason that may pass
     taken       int64, one: the turns that the training needs no more (streams only)
     notes       lines of JSON: what was wrong with which image
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -36,7 +38,7 @@ from toolkit.vision.order import Sampling
 from toolkit.vision.transformation import apply_deterministic
 
 PENDING, READY, DAMAGED_BUT_READY, UNREADABLE, OTHER_SIZE = range(5)
-_PIECE = 16  # images between two looks at the ring
+PASSING = "passing"
 _NICENESS = 10  # the training goes first; decoders take what it leaves
 _POLL_SECONDS = 0.002
 
@@ -53,6 +55,7 @@ class Job:
         slots: images that the folder holds.
         stream: whether the slots are a ring.
         workers: how many share the work.
+        piece: images between two looks at the ring, and at the process that started this one.
     """
 
     height: int
@@ -64,6 +67,7 @@ class Job:
     slots: int
     stream: bool
     workers: int
+    piece: int
 
     def write(self, folder: Path) -> None:
         (folder / "job.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -135,10 +139,13 @@ def main(folder: Path, worker: int, parent: int) -> None:
     with open(folder / "notes", "a", encoding="utf-8") as notes:
         for turns, images in _pieces(job, worker):
             if job.stream and not _wait_for_slots(slots, int(turns[-1]) - job.slots, parent):
+                shutil.rmtree(folder.parent, ignore_errors=True)  # whoever made it was killed
                 return
             places = turns % job.slots if job.stream else images
             found = [
-                PENDING if not job.stream and slots.status[place] else _decode_into(slots.pixels[place], file, job)
+                PENDING
+                if not job.stream and slots.status[place]
+                else _decode_into(slots.pixels[place], file, job, folder)
                 for place, file in zip(places, (files[image] for image in images))
             ]
             if os.getppid() != parent:
@@ -154,10 +161,12 @@ def main(folder: Path, worker: int, parent: int) -> None:
                 slots.turns[place] = turn + 1
 
 
-def _decode_into(target: NDArray[np.uint8], file: str, job: Job) -> tuple[int, str]:
+def _decode_into(target: NDArray[np.uint8], file: str, job: Job, folder: Path) -> tuple[int, str]:
     try:
         pixels, damaged = decode(file, job.operations)
     except UnreadableImage as error:
+        if getattr(error.__cause__, "errno", None):  # the disk's fault or the network's, not the image's
+            (folder / PASSING).touch()
         return UNREADABLE, error.reason
     if pixels.shape != target.shape:
         return OTHER_SIZE, f"{pixels.shape[1]}x{pixels.shape[0]} pixels"
@@ -170,16 +179,16 @@ def _pieces(job: Job, worker: int) -> Iterator[tuple[NDArray[np.int64], NDArray[
     sampling = Sampling(**job.sampling)
     if not job.stream:
         order = sampling.epoch(job.epoch)
-        for start in range(worker * _PIECE, len(order), job.workers * _PIECE):
-            piece = slice(start, start + _PIECE)
+        for start in range(worker * job.piece, len(order), job.workers * job.piece):
+            piece = slice(start, start + job.piece)
             yield np.arange(len(order))[piece], order[piece]
         return
     epoch, step, turn, number = job.epoch, job.step, 0, 0
     while True:
         batches = sampling.batches(epoch, step)
         order = np.concatenate(batches) if batches else np.empty(0, np.int64)
-        for start in range(0, len(order), _PIECE):
-            images = order[start : start + _PIECE]
+        for start in range(0, len(order), job.piece):
+            images = order[start : start + job.piece]
             if number % job.workers == worker:
                 yield np.arange(turn, turn + len(images)), images
             turn += len(images)

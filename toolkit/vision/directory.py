@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ from toolkit.inscript.errors import UserErrorException
 from toolkit.vision.errors import ModuleOutOfMemoryError
 
 META = "_meta.yaml"
+# The kinds of directories, as their `_meta.yaml` says.
+IMAGES = "ImageDirectory"
+TRANSFORMATION = "TransformationDirectory"
+UNTRAINED_MODEL, MODEL = "UntrainedModelDirectory", "ModelDirectory"
+DATA_FRAME = "DataFrameDirectory"
+EVALUATION = "EvaluationDirectory"
 
 
 def read_meta(root: Path) -> dict[str, Any]:
@@ -45,17 +52,20 @@ def describe(root: Path) -> str:
 
 
 @contextmanager
-def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+def new_directory(path: str | os.PathLike[str], kind: str) -> Iterator[Path]:
     """A folder to write to that becomes `path` when the block ends well, and is removed otherwise.
 
-    A directory of the designer (it has a `_meta.yaml`) at `path` is replaced; anything else that holds files is not.
+    A directory of the same kind at `path` is replaced; anything else that holds files is not.
+
+    Args:
+        kind: what the block writes, as in "ImageDirectory".
 
     Raises:
-        UserErrorException: `path` is a file, or a folder with something else in it.
+        UserErrorException: `path` cannot be written, is a file, or a folder with something else in it.
         ModuleOutOfMemoryError: the disk is full.
     """
     target = Path(os.path.abspath(path))
-    check_output(target)
+    check_output(target, kind)
     staging = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     lock = None
     try:
@@ -66,8 +76,8 @@ def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)  # whoever holds it lives: see _remove_abandoned
         yield staging
         _replace(staging, target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, RuntimeError) as error:
+        if _says_full(error):
             free = shutil.disk_usage(target.parent).free
             raise ModuleOutOfMemoryError(
                 f"the disk of {target.parent} is full ({free / 1e6:.0f} MB free): free some space, or write elsewhere; "
@@ -80,23 +90,45 @@ def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(lock)
 
 
-def check_output(path: str | os.PathLike[str]) -> None:
+def check_output(path: str | os.PathLike[str], kind: str) -> None:
     """Refuse, before any work, an output path that `new_directory` would refuse.
 
     Raises:
-        UserErrorException: `path` is a file, or a folder with something else in it.
+        UserErrorException: `path` cannot be written, is a file, or a folder with something else in it.
     """
-    target = Path(path)
+    target = Path(os.path.abspath(path))
+    above = target.parent
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "it may not be written" if above.is_dir() else "it is a file"
+        raise UserErrorException(f"the output {target} cannot be made in {above}: {what}")
     if target.exists() and not target.is_dir():
         raise UserErrorException(f"{target} is a file: give a folder for the output")
-    if target.is_dir() and not (target / META).is_file() and any(target.iterdir()):
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    there = read_meta(target).get("type")
+    if there is None:
         raise UserErrorException(f"{target} holds other files already: give a new or an empty folder for the output")
+    if there != kind:
+        raise UserErrorException(f"{target} is a {there} already, and is not replaced by a {kind}: give another folder")
+
+
+def _says_full(error: Exception) -> bool:
+    """Whether the disk is full: torch, where it writes a file, has words of its own for that."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "PytorchStreamWriter" in str(error) or "unexpected pos" in str(error)
 
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what a process left that was killed while it wrote this directory."""
-    for folder in target.parent.glob(f".{target.name}.*.tmp*"):
+    name = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp(\.old)?")
+    for folder in [entry for entry in target.parent.iterdir() if name.fullmatch(entry.name)]:
         try:
+            if folder.suffix == ".old" and not target.exists():  # it was killed between the two renames
+                os.rename(folder, target)
+                continue
             lock = os.open(folder, os.O_RDONLY)
         except OSError:
             continue

@@ -43,6 +43,12 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def most(self, value: torch.Tensor) -> torch.Tensor:
+        """The largest over all processes, in place."""
+        if self.world_size > 1:
+            distributed.all_reduce(value, distributed.ReduceOp.MAX)
+        return value
+
     def from_first(self, make: Callable[[], T]) -> T:
         """What `make` gives on the first process, on all of them; its error there is an error on all."""
         if self.world_size == 1:

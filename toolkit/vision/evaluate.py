@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from toolkit.vision.directory import check_output
+from toolkit.vision.directory import EVALUATION, check_output
 
 StrPath = str | os.PathLike[str]
 
@@ -28,7 +28,7 @@ def evaluate_model(
         InvalidDatasetError: no scored data set is there, or its labels are not those of the model.
         NotLabeledDatasetError: it has no labels.
     """
-    check_output(evaluation_path)
+    check_output(evaluation_path, EVALUATION)
     from toolkit.vision import evaluation  # pyarrow and matplotlib come with it
 
     evaluation.write(scored_dataset_path, evaluation_path)

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from toolkit.inscript.run import Run
 from toolkit.vision import pictures
 from toolkit.vision.dataframe_directory import LABELS_KEY, Frame
-from toolkit.vision.directory import new_directory, write_meta
+from toolkit.vision.directory import EVALUATION, new_directory, write_meta
 from toolkit.vision.errors import InvalidDatasetError, NotLabeledDatasetError
 
-KIND = "EvaluationDirectory"
 DATASET = "Scored dataset"
 _PROBABILITY = "Scored Probabilities_"
 _TOP = 5
@@ -79,7 +78,7 @@ def write(scored_dataset_path: str | os.PathLike[str], evaluation_path: str | os
     """What `evaluate_model` does."""
     scored = read_scored(scored_dataset_path)
     evaluation = evaluate(scored)
-    with new_directory(evaluation_path) as staging:
+    with new_directory(evaluation_path, EVALUATION) as staging:
         _write(staging, evaluation, scored.unlabeled)
     _log(Path(evaluation_path), evaluation)
 
@@ -153,7 +152,7 @@ def _write(root: Path, evaluation: Evaluation, unlabeled: int) -> None:
     title = f"Accuracy {evaluation.numbers['Accuracy']:.1%} of {content['images']} images"
     bars = pictures.per_class(evaluation.names, evaluation.precision, evaluation.recall, title)
     pictures.save(bars, root / _CLASSES_PICTURE)
-    write_meta(root, KIND, metrics=_NUMBERS, visualization=[_MATRIX_PICTURE, _CLASSES_PICTURE])
+    write_meta(root, EVALUATION, metrics=_NUMBERS, visualization=[_MATRIX_PICTURE, _CLASSES_PICTURE])
 
 
 def _write_csv(path: Path, header: list[str], rows: list[Any]) -> None:

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.vision.directory import META, describe, read_meta, write_meta
+from toolkit.vision.directory import IMAGES, META, describe, read_meta, write_meta
 from toolkit.vision.errors import InvalidDatasetError, NotLabeledDatasetError
 
-KIND = "ImageDirectory"
 UNLABELED = -1
 OTHERS = "Others"  # the class of an id that the schema has no name for
+_MOST_CLASSES = 1_000_000
 _ROWS_AT_A_TIME = 20_000
 _LIST, _SCHEMA, _SAMPLES = "images.lst", "_schema.json", "_samples.json"
 _PREPARE = "Make one with Convert to Image Directory (`toolkit vision convert-to-image-directory`)."
@@ -126,7 +126,7 @@ class ImageDirectory:
         samples = next(self.select(list(range(min(3, len(self)))))._rows())
         for name, content in ((_SCHEMA, self._schema()), (_SAMPLES, samples)):
             (root / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-        write_meta(root, KIND, image_list=_LIST, schema=_SCHEMA, samples=_SAMPLES)
+        write_meta(root, IMAGES, image_list=_LIST, schema=_SCHEMA, samples=_SAMPLES)
         return replace(self, root=root)
 
     def _rows(self) -> Iterator[list[dict[str, Any]]]:
@@ -176,8 +176,8 @@ class ImageDirectory:
         """
         root = Path(os.path.abspath(path))
         meta = read_meta(root)
-        if meta.get("type") != KIND:
-            raise InvalidDatasetError(dataset, f"{describe(root)}, and it must be an {KIND}", _PREPARE)
+        if meta.get("type") != IMAGES:
+            raise InvalidDatasetError(dataset, f"{describe(root)}, and it must be an {IMAGES}", _PREPARE)
         try:
             schema = json.loads((root / str(meta.get("schema", _SCHEMA))).read_text(encoding="utf-8"))
             categories = _categories(schema)
@@ -203,7 +203,7 @@ class ImageDirectory:
 
 def is_image_directory(root: Path) -> bool:
     """Whether a folder says that it is an ImageDirectory."""
-    return (root / META).is_file() and read_meta(root).get("type") == KIND
+    return (root / META).is_file() and read_meta(root).get("type") == IMAGES
 
 
 def different_sizes(dataset: str, reason: str) -> InvalidDatasetError:
@@ -228,12 +228,14 @@ class _Columns:
 
     def add(self, row: dict[str, Any]) -> None:
         info = row.pop("image_info")
-        name = info["file_name"]
-        if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/"):
+        name, label = info["file_name"], row.pop("category", None)
+        if not isinstance(name, str) or name.startswith("/") or "\0" in name or ".." in name.split("/"):
             raise ValueError(f"{name!r} is not the name of a file inside the directory")
-        self.names.append(row.pop("category", None) or None)
+        if label is not None and not isinstance(label, str):
+            raise ValueError(f"the category {label!r} is no text")
+        self.names.append(label or None)
         self.ids.append(row.pop("id", len(self.files)))
-        self.sizes.append((info["width"], info["height"]) if "width" in info and "height" in info else None)
+        self.sizes.append(_size(info["width"], info["height"]) if "width" in info and "height" in info else None)
         for key, value in row.items():
             self.rest.setdefault(key, [None] * len(self.files)).append(value)
         self.files.append(name)
@@ -242,10 +244,16 @@ class _Columns:
                 values.append(None)
 
 
+def _size(width: Any, height: Any) -> tuple[int, int]:
+    if not (isinstance(width, int) and isinstance(height, int) and 0 < width < 2**31 and 0 < height < 2**31):
+        raise ValueError(f"{width!r} x {height!r} is no size of an image")
+    return width, height
+
+
 def _read_list(path: Path) -> _Columns:
     """The rows of `images.lst`. ValueError naming the line that is not one."""
     columns = _Columns()
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         number = 0
         while lines := file.readlines(_ROWS_AT_A_TIME * 100):
             for row in _parse(lines, number):
@@ -277,8 +285,10 @@ def _categories(schema: dict[str, Any]) -> dict[int, str]:
     for column in schema["columnAttributes"]:
         if column["name"] == "category":
             found = {int(one["id"]): str(one["name"]) for one in column["properties"].get("categories", [])}
-            if any(number < 0 for number in found) or len(set(found.values())) < len(found):
-                raise ValueError(f"{_SCHEMA} has negative class ids, or two classes of one name")
+            if any(not 0 <= number < _MOST_CLASSES for number in found) or len(set(found.values())) < len(found):
+                raise ValueError(
+                    f"{_SCHEMA} has class ids below 0 or from {_MOST_CLASSES:,}, or two classes of one name"
+                )
             return dict(sorted(found.items()))
     return {}
 

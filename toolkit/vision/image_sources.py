@@ -46,6 +46,20 @@ class Plan:
     urls: dict[int, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in (*self.categories.values(), *self.targets):
+            if not name.isprintable():  # only such a one can be what UTF-8 has no bytes for
+                _require_utf_8(name)
+
+
+def _require_utf_8(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDatasetError(
+            DATASET, f"the name {os.fsencode(name)!r} is not UTF-8, as lists of images are", "Rename it."
+        ) from error
+
 
 class Tree:
     """The folders and files below a folder; some of the files may not be on the disk (yet).

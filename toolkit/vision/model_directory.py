@@ -27,12 +27,11 @@ from typing import Any
 import torch
 
 from toolkit.vision import mlflow_model, original_model, weights
-from toolkit.vision.directory import describe, read_meta, write_meta
+from toolkit.vision.directory import MODEL, UNTRAINED_MODEL, describe, read_meta, write_meta
 from toolkit.vision.errors import InvalidModelDirectoryError
 from toolkit.vision.model_spec import CODE, SPEC, ModelSpec, UnusableSpec, inside, read_spec, write_spec
 from toolkit.vision.weights import UnusableWeights
 
-KIND, UNTRAINED_KIND = "ModelDirectory", "UntrainedModelDirectory"
 WEIGHTS = "model"
 OUTPUT_PATH = "trained_model_outputs"  # where a run keeps a copy of the trained directory, in its outputs
 _LABELS, _SCHEMA, _SAMPLES = "index_to_label.csv", "_schema.json", "_samples.json"
@@ -107,12 +106,12 @@ def load_untrained(path: str | os.PathLike[str]) -> Untrained:
     Raises:
         InvalidModelDirectoryError: no ModelDirectory of a PyTorch network is there.
     """
-    root, spec, content = _open(path, (UNTRAINED_KIND, KIND), _UNTRAINED, _UNTRAINED_HINT)
+    root, spec, content = _open(path, (UNTRAINED_MODEL, MODEL), _UNTRAINED, _UNTRAINED_HINT)
     try:
         stored = inside(root, str(content["model_file"])) if content.get("model_file") else None
     except ValueError as error:
         raise _unusable(_UNTRAINED, str(error)) from error
-    trained = read_meta(root).get("type") == KIND
+    trained = read_meta(root).get("type") == MODEL
     if not spec.pretrained and not trained:
         stored = None  # an original directory: random weights, which are drawn anew from the seed of the training
     elif stored is None or not stored.is_file():
@@ -125,7 +124,7 @@ def save_untrained(root: Path, spec: ModelSpec, state: weights.State | None) -> 
     if state is not None:
         torch.save(OrderedDict(state), root / WEIGHTS)
     write_spec(root, spec, WEIGHTS if state is not None else None)
-    write_meta(root, UNTRAINED_KIND, model=SPEC)
+    write_meta(root, UNTRAINED_MODEL, model=SPEC)
 
 
 def save_trained(
@@ -180,7 +179,7 @@ def save_trained(
     (root / _SAMPLES).write_text("[]", encoding="utf-8")
     mlflow_model.write(root, trained, facts)
     write_meta(
-        root, KIND, model=SPEC, registerModel=True, modelOutputPath=OUTPUT_PATH, schema=_SCHEMA, samples=_SAMPLES
+        root, MODEL, model=SPEC, registerModel=True, modelOutputPath=OUTPUT_PATH, schema=_SCHEMA, samples=_SAMPLES
     )
 
 
@@ -193,7 +192,7 @@ def load_trained(path: str | os.PathLike[str], argument: str = "Trained model") 
     Raises:
         InvalidModelDirectoryError: no trained ModelDirectory is there, or it cannot be loaded.
     """
-    root, spec, content = _open(path, (KIND,), argument, "Train one with Train PyTorch Model.")
+    root, spec, content = _open(path, (MODEL,), argument, "Train one with Train PyTorch Model.")
     try:
         class_names = _read_labels(inside(root, str(content.get("label_map_file", _LABELS))))
         first = content["inputs"][0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import numbers
+import os
 import re
 import types
 import typing
@@ -12,6 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from toolkit.inscript.errors import UserErrorException
+
+_NUMBERS = {int: numbers.Integral, float: numbers.Real}
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text or a path"}
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -39,6 +45,16 @@ class Parameter:
     @property
     def flag(self) -> str:
         return f"--{self.name.replace('_', '-')}"
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is of the parameter's type."""
+        if value is None:
+            return self.optional
+        if self.choices:
+            return value in self.choices
+        if self.kind in (int, float):
+            return isinstance(value, _NUMBERS[self.kind]) and not isinstance(value, bool)
+        return isinstance(value, (str, os.PathLike) if self.kind is str else self.kind)
 
     @property
     def is_path(self) -> bool:
@@ -99,6 +115,17 @@ class Module:
             help_text = (one.help + shown).replace("%", "%%")
             parser.add_argument(one.flag, dest=one.name, required=one.required, help=help_text, **more)
 
+    def check(self, values: dict[str, Any]) -> None:
+        """Refuse values of another type than the parameter's, and those that are none of its choices.
+
+        Raises:
+            UserErrorException: naming the parameter.
+        """
+        for one in self.parameters():
+            if one.name in values and not one.takes(values[one.name]):
+                wanted = f"one of {', '.join(one.choices)}" if one.choices else _WORDS[one.kind]
+                raise UserErrorException(f"{self.title}: {one.name} is {values[one.name]!r}; it must be {wanted}")
+
     def call(self, values: dict[str, Any], progress: Any = None) -> Any:
         """Do it; `progress` is given to functions that show some."""
         function = self.load()
@@ -113,6 +140,7 @@ class Module:
             TypeError: a parameter is missing or unknown.
         """
         bound = inspect.signature(self.load()).bind(**values)
+        self.check(values)
         words: list[str] = []
         for one in self.parameters():
             if one.name in bound.arguments and bound.arguments[one.name] not in (None, one.default):

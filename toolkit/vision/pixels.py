@@ -25,16 +25,19 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from toolkit.vision.decoding import DAMAGED_BUT_READY, OTHER_SIZE, PENDING, READY, Job, Slots, cores, decode
-from toolkit.vision.errors import InvalidDatasetError
+from toolkit.vision.decoded_cache import default_cache, existing, locked, make_room, remove_abandoned, remove_unused
+from toolkit.vision.decoding import DAMAGED_BUT_READY, OTHER_SIZE, PASSING, PENDING, READY, Job, Slots, cores, decode
+from toolkit.vision.errors import InvalidDatasetError, ModuleOutOfMemoryError
 from toolkit.vision.image_directory import ImageDirectory, different_sizes
 from toolkit.vision.images import UnreadableImage
 from toolkit.vision.order import Sampling
 from toolkit.vision.settings import CACHE_LIMIT_GB
 
 _FORMAT = 1  # changes when the same files would be decoded differently
-_RING_BYTES, _RING_BATCHES = 512_000_000, 64  # at most
+_RING_BYTES, _RING_BATCHES = 512_000_000, 64  # at most, where that is enough for a batch and those who decode the next
+_PIECE, _PIECE_BYTES = 16, 4_000_000
 _STALL_SECONDS = 1.0  # without news, a look at those who decode
+_RING_PREFIX = "toolkit-images-"
 _CHANNELS = 3
 
 
@@ -77,13 +80,14 @@ class Pixels:
             directory.require_one_size(dataset)
         self.height, self.width = self._size()
         self._workers = workers or max(1, min(16, cores()))
+        self._piece = max(1, min(_PIECE, _PIECE_BYTES // (self.height * self.width * _CHANNELS)))
         self._processes: list[subprocess.Popen[bytes]] = []
         self._locks: list[TextIO] = []
         self._turn = 0
         self._start = (epoch, step)
         needed = len(directory) * self.height * self.width * _CHANNELS
         self.streams = False
-        self.streams = not self._open_kept(cache or default_cache(), needed, int(limit_gb * 1e9))
+        self.streams = not self._open_kept((cache or default_cache()).absolute(), needed, limit_gb * 1e9)
         if self.streams:
             self._open_ring()
         self.array = self._slots.pixels
@@ -103,19 +107,22 @@ class Pixels:
 
     # -- a set that fits ----------------------------------------------------------------------------------------
 
-    def _open_kept(self, cache: Path, needed: int, limit: int) -> bool:
+    def _open_kept(self, cache: Path, needed: int, limit: float) -> bool:
         """Map the folder of this set in the cache; False where it would not fit there."""
         folder = cache / self._key()
         try:
+            if (folder / PASSING).exists():
+                remove_unused(folder)
             if not (folder / "made").is_file():
-                room = shutil.disk_usage(_existing(cache)).free // 2
+                room = shutil.disk_usage(existing(cache)).free // 2
                 if needed > limit or needed > room:
                     return False
-                _make_room(cache, limit - needed, keep=folder)
+                make_room(cache, limit - needed, keep=folder)
                 self._create(folder, len(self._directory))
             self._slots = Slots.open(folder, len(self._directory), self.height, self.width)
             self._folder = folder
-            self._locks.append(_locked(folder / "used", fcntl.LOCK_SH))
+            self._locks.append(locked(folder / "used", fcntl.LOCK_SH))
+            os.utime(folder / "made")  # it is still there, and was not removed just before it was locked
             os.utime(folder / "used")
         except OSError:  # the folder cannot be written, is full, or was removed by another process just now
             self._release()
@@ -157,10 +164,10 @@ class Pixels:
         if (self._folder / "whole").exists():
             return
         try:
-            lock = _locked(self._folder / "fills", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = locked(self._folder / "fills", fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return
-        if self._slots.status.all():
+        if self._slots.status.all() and not (self._folder / PASSING).exists():
             (self._folder / "whole").touch()
             lock.close()
             return
@@ -171,15 +178,31 @@ class Pixels:
 
     def _open_ring(self) -> None:
         image = self.height * self.width * _CHANNELS
-        batch = self._sampling.batch_size
-        least = 4 * batch + 16 * self._workers
-        slots = min(max(least, min(_RING_BYTES // image, _RING_BATCHES * batch)), max(least, len(self._directory)))
+        slots = self._ring_slots(image)
         memory = Path("/dev/shm")
         fits = memory.is_dir() and shutil.disk_usage(memory).free > 2 * slots * image
-        self._folder = Path(tempfile.mkdtemp(prefix="toolkit-images-", dir=memory if fits else None)) / "ring"
-        self._create(self._folder, slots)
-        self._slots = Slots.open(self._folder, slots, self.height, self.width)
+        root = memory if fits else Path(tempfile.gettempdir())
+        for ring in root.glob(f"{_RING_PREFIX}*/ring"):
+            remove_abandoned(ring, ring.parent)
+        self._folder = Path(tempfile.mkdtemp(prefix=_RING_PREFIX, dir=root)) / "ring"
+        try:
+            self._create(self._folder, slots)
+            self._slots = Slots.open(self._folder, slots, self.height, self.width)
+        except OSError as error:
+            shutil.rmtree(self._folder.parent, ignore_errors=True)
+            raise ModuleOutOfMemoryError(
+                f"{root} has no room for the {slots * image / 1e6:.0f} MB of images that are decoded ahead ({error})"
+            ) from error
+        self._locks.append(locked(self._folder / "used", fcntl.LOCK_SH))
         self._start_workers()
+
+    def _ring_slots(self, image: int) -> int:
+        """Enough for a batch and a piece of each worker; more where that is little memory, no more than needed."""
+        count = len(self._directory)
+        batch = min(self._sampling.batch_size, count)
+        least = batch + self._piece * self._workers
+        wanted = max(least, min(_RING_BYTES // image, _RING_BATCHES * batch))
+        return max(batch + self._piece, min(wanted, count + self._piece))
 
     # -- while training -----------------------------------------------------------------------------------------
 
@@ -258,7 +281,7 @@ class Pixels:
         """Start them on this training's order: of a set that is kept, on what others have not decoded yet."""
         job = Job(
             self.height, self.width, self._operations, vars(self._sampling), *self._start,
-            slots=len(self._slots.status), stream=self.streams, workers=self._workers,
+            slots=len(self._slots.status), stream=self.streams, workers=self._workers, piece=self._piece,
         )  # fmt: skip
         job.write(self._folder)
         package = Path(__file__).resolve().parents[2]
@@ -267,7 +290,11 @@ class Pixels:
             command = [sys.executable, "-m", "toolkit.vision.decoding", str(self._folder)]
             command += [str(worker), str(os.getpid())]
             environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-            self._processes.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
+            # In a folder without modules, since Python looks there first; out of reach of the terminal's Ctrl-C.
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, cwd=self._folder, start_new_session=True
+            )
+            self._processes.append(process)
 
     def close(self) -> None:
         """End the workers. A set that is kept stays as far as it is decoded."""
@@ -276,7 +303,7 @@ class Pixels:
         for process in self._processes:
             process.wait()
         self._processes.clear()
-        if self.whole:
+        if self.whole and not (self._folder / PASSING).exists():
             (self._folder / "whole").touch()
         self._release()
         if self.streams:
@@ -292,42 +319,3 @@ class Pixels:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def default_cache() -> Path:
-    """Where decoded sets are kept: in TOOLKIT_DATA, which all runs of a machine share, else in the user's cache."""
-    shared = os.environ.get("TOOLKIT_DATA")
-    if shared:
-        return Path(shared) / "decoded"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "toolkit" / "decoded"
-
-
-def _locked(path: Path, how: int) -> TextIO:
-    """An open file with this lock, which ends with it or with the process."""
-    file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - it stays open for as long as the lock is held
-    try:
-        fcntl.flock(file, how)
-    except OSError:
-        file.close()
-        raise
-    return file
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
-
-
-def _make_room(cache: Path, allowed: int, keep: Path) -> None:
-    """Remove the sets that were not used for the longest time until the rest is within `allowed` bytes."""
-    if not cache.is_dir():
-        return
-    kept = [folder for folder in cache.iterdir() if (folder / "made").is_file() and folder != keep]
-    sizes = {folder: (folder / "pixels").stat().st_size for folder in kept}
-    for folder in sorted(kept, key=lambda one: (one / "used").stat().st_mtime):
-        if sum(sizes.values()) <= allowed:
-            return
-        with contextlib.suppress(OSError):
-            lock = _locked(folder / "used", fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-            lock.close()
-            del sizes[folder]

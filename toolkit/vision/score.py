@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from toolkit.vision.directory import check_output
+from toolkit.vision.directory import DATA_FRAME, check_output
 from toolkit.vision.errors import GreaterThanOrEqualToError
 from toolkit.vision.image_directory import ImageDirectory
 
@@ -42,7 +42,7 @@ def score_image_model(
     """
     if batch_size < 0:
         raise GreaterThanOrEqualToError("Batch size", 0)
-    check_output(scored_dataset_path)
+    check_output(scored_dataset_path, DATA_FRAME)
     directory = ImageDirectory.load(dataset_path, DATASET)
     from toolkit.vision import scoring  # torch comes with it, which who only asks for the parameters need not have
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from toolkit.vision.dataframe_directory import LABELS_KEY, Frame
 from toolkit.vision.device import choose_device
-from toolkit.vision.directory import new_directory
+from toolkit.vision.directory import DATA_FRAME, new_directory
 from toolkit.vision.errors import InvalidDatasetError, InvalidModelDirectoryError, ModuleOutOfMemoryError
 from toolkit.vision.feed import Feed, Normalization
 from toolkit.vision.image_directory import UNLABELED, ImageDirectory
@@ -56,7 +56,7 @@ def score(
             f"{len(unreadable)} images cannot be read and are left out: {_named(directory, unreadable)}",
             file=sys.stderr,
         )
-    with new_directory(scored_dataset_path) as staging:
+    with new_directory(scored_dataset_path, DATA_FRAME) as staging:
         _frame(directory.select(positions), model.class_names, probabilities).save(staging)
         if unreadable:
             lines = "".join(f"{directory.files[place]}: {reason}\n" for place, reason in sorted(unreadable.items()))

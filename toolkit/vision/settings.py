@@ -86,5 +86,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.print_freq < 1:
             raise GreaterThanOrEqualToError("Print frequency", 1)
-        if self.processes < 0:
-            raise GreaterThanOrEqualToError("Processes", 0)
+        for name, value in (
+            ("Processes", self.processes), ("Workers", self.workers), ("Cache limit", self.cache_limit_gb),
+            ("Checkpoint seconds", self.checkpoint_seconds),
+        ):  # fmt: skip
+            if not value >= 0:
+                raise GreaterThanOrEqualToError(name, 0)

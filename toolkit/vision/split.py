@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision.directory import check_output, new_directory
+from toolkit.vision.directory import IMAGES, check_output, new_directory
 from toolkit.vision.errors import InvalidDatasetError, NotInRangeValueError
 from toolkit.vision.image_directory import ImageDirectory
 
@@ -60,12 +60,12 @@ def split_image_directory(
     outputs = [Path(os.path.abspath(path)) for path in (output1_path, output2_path)]
     _check_apart(Path(os.path.abspath(input_path)), *outputs)
     for output in outputs:
-        check_output(output)
+        check_output(output, IMAGES)
     directory = ImageDirectory.load(input_path, DATASET)
     first = _count(fraction, len(directory))
     chosen = choose(directory.labels, first, random_seed)
     parts = [directory.select(np.flatnonzero(chosen)), directory.select(np.flatnonzero(~chosen))]
-    with new_directory(outputs[0]) as one, new_directory(outputs[1]) as other:
+    with new_directory(outputs[0], IMAGES) as one, new_directory(outputs[1], IMAGES) as other:
         done = 0
         for folder, part in zip((one, other), parts):
             _link(part, folder, done, len(directory), progress)

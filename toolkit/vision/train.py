@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.vision import launch
-from toolkit.vision.directory import check_output
+from toolkit.vision.directory import MODEL, check_output
 from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.image_directory import ImageDirectory
 from toolkit.vision.modules import MODULES
@@ -103,6 +103,7 @@ def train_pytorch_model(
         TrainingDivergedError: the loss is no number any more.
     """
     asked = dict(locals())
+    MODULES[NAME].check(asked)
     transforms = None if transformation_path is None else load_transformation(transformation_path)
     output = Path(os.path.abspath(trained_model_path))
     settings = Settings(
@@ -118,7 +119,7 @@ def train_pytorch_model(
         checkpoint=Path(checkpoint_path or output.with_name(f"{output.name}.checkpoint")),
         checkpoint_seconds=checkpoint_seconds, print_freq=print_freq, processes=processes,
     )  # fmt: skip
-    check_output(output)
+    check_output(output, MODEL)
     train = _labeled(ImageDirectory.load(train_data_path, TRAINING_SET), TRAINING_SET)
     valid = _labeled(ImageDirectory.load(valid_data_path, VALIDATION_SET), VALIDATION_SET)
     _require_several_classes(train)

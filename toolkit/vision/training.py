@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,11 +27,13 @@ from toolkit.vision.errors import (
 )
 from toolkit.vision.feed import Batch, Feed
 from toolkit.vision.interrupt import told_to_end
+from toolkit.vision.launch import abandoned
 from toolkit.vision.order import step_seed
 from toolkit.vision.report import Report
 from toolkit.vision.settings import MOMENTUM, WEIGHT_DECAY, Settings
 
 _TOP = 5
+_AGREE_STEPS = 5  # between two questions of several processes whether to end
 
 
 class Interrupted(SystemExit):
@@ -42,6 +46,7 @@ class Training:
 
     Attributes:
         network: on the device, in the memory format of the feeds; trained in place.
+        classes: how many there are.
         compiles: whether the steps go through `torch.compile`.
         found: what the checkpoint held, if there is one.
     """
@@ -49,6 +54,7 @@ class Training:
     network: nn.Module
     train: Feed
     valid: Feed
+    classes: int
     settings: Settings
     device: torch.device
     processes: Processes
@@ -76,13 +82,18 @@ class Training:
         if self.processes.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
             model = DistributedDataParallel(model, device_ids=ids)
-        self._model: Callable[[Tensor], Tensor] = torch.compile(model) if self.compiles else model
+        self._model = self._compiled(model)
+        # Not the distributed one: it waits for the other processes, which may have fewer batches to judge.
+        self._judge = self._model if model is self.network else self._compiled(self.network)
         self._train_mode = model.train
         with told_to_end() as self._ending:
             while self._state.epoch < settings.epochs and not self._state.stopped:
                 self._epoch()
         self._keep()
         return self._state
+
+    def _compiled(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        return torch.compile(network) if self.compiles else network
 
     def _resume(self) -> State:
         if self.found is None:
@@ -111,10 +122,11 @@ class Training:
             self.report.step(len(batch.labels) * self.processes.world_size)
             if self.report.wants(step):
                 last = self._print(step, sums, last)
-            if self._ending or (self.processes.first and self.checkpoint.due):
+            if self._told(step) or (self.processes.first and self.checkpoint.due):
                 state.sums = sums.tolist()
                 self._save()
         speed = self.report.images_per_second()
+        state.sums = sums.tolist()
         trained = self._totals(sums, "training")
         self._check_finite(trained["loss"], state.step)
         self._conclude(rate, speed, trained, self._totals(self._validate(), "validation"))
@@ -134,6 +146,7 @@ class Training:
             self._optimizer.step()
             self._last_batch = batch if self.processes.world_size > 1 else None
             return _sums(logits.detach(), loss.detach(), batch.labels, self.device)
+        traceback.clear_frames(problem.__traceback__)  # they hold what fills the memory
         raise self._explain(problem, batch)
 
     def _empty_step(self) -> Tensor:
@@ -150,12 +163,13 @@ class Training:
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         with self._autocast():
-            logits = self._model(batch.images)
-            if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(batch.labels):
+            logits = (self._model if self.network.training else self._judge)(batch.images)
+            wanted = (len(batch.labels), self.classes)
+            if not isinstance(logits, Tensor) or logits.shape != wanted:
                 found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise InvalidModelDirectoryError(
-                    "Untrained model", f"for {len(batch.labels)} images the network gives {found}",
-                    "It must give a tensor of one logit for each image and class.",
+                    "Untrained model", f"for {wanted[0]} images and {wanted[1]} classes the network gives {found}",
+                    f"It must give a tensor of {wanted}: one logit for each image and class.",
                 )  # fmt: skip
             loss = F.cross_entropy(logits, batch.labels, label_smoothing=self._smoothing)
         return logits, loss
@@ -195,6 +209,8 @@ class Training:
             if len(batch.labels):
                 logits, loss = self._forward(batch)
                 sums += _sums(logits, loss, batch.labels, self.device)
+            if self._ending and self.processes.world_size == 1:
+                self._save()
         return sums
 
     def _totals(self, sums: Tensor, of: str) -> dict[str, float]:
@@ -237,10 +253,27 @@ class Training:
 
     # -- what may happen ----------------------------------------------------------------------------------------
 
-    def _save(self) -> None:
-        """Write the checkpoint, and end where that was asked for."""
+    def _told(self, step: int) -> bool:
+        """Whether to end after this step. Several processes ask each other now and then, to end after the same one."""
+        if abandoned() and not self._ending:
+            self._ending.append(signal.SIGTERM)
+        if self.processes.world_size == 1:
+            return bool(self._ending)
+        if (step + 1) % _AGREE_STEPS:
+            return False
+        told = torch.tensor(float(self._ending[0] if self._ending else 0), device=self.device)
+        if self.processes.most(told).item() and not self._ending:
+            self._ending.append(signal.SIGTERM)
+        return bool(self._ending)
+
+    def save_checkpoint(self) -> None:
+        """Write the checkpoint, if there is to be one."""
         if self.processes.first and self.checkpoint.enabled:
             self.checkpoint.save(self._state, network=self.network.state_dict(), optimizer=self._optimizer.state_dict())
+
+    def _save(self) -> None:
+        """Write the checkpoint, and end where that was asked for."""
+        self.save_checkpoint()
         if self._ending:
             kept = ": the same command goes on from its checkpoint" if self.checkpoint.enabled else ""
             self.report.say(f"Told to end at epoch {self._state.epoch + 1}, step {self._state.step}{kept}")

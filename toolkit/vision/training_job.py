@@ -20,7 +20,7 @@ from toolkit.vision.augmentation import Augmentation
 from toolkit.vision.checkpoint import Checkpoint, Found, State
 from toolkit.vision.decoding import cores
 from toolkit.vision.device import choose_device
-from toolkit.vision.directory import new_directory
+from toolkit.vision.directory import MODEL, new_directory
 from toolkit.vision.distributed import Processes
 from toolkit.vision.errors import InvalidDatasetError, LessThanOrEqualToError
 from toolkit.vision.feed import Feed, Normalization
@@ -89,7 +89,7 @@ class TrainingJob:
 
     def _run(self, output: Path) -> None:
         settings, options, processes = self.settings, self.options, self.processes
-        _prepare_torch(options, self.device)
+        _prepare_torch(settings, options, self.device)
         torch.manual_seed(settings.random_seed % _TORCH_SEEDS)
         network = self.untrained.build(len(self.train.class_names))
         folder = options.checkpoint if options.checkpoint_seconds > 0 else None
@@ -101,13 +101,19 @@ class TrainingJob:
             feed = self._feed(train, self.train.labels, self._sampling, Augmentation(settings.augmentation))
             judge = self._feed(valid, self.valid_labels, self._validation, None)
             report = Report(settings.epochs, feed.sampling.steps, options.print_freq, processes.first)
-            state = Training(
-                network, feed, judge, settings, self.device, processes, checkpoint, report, options.compile, found
-            ).run()
+            training = Training(
+                network, feed, judge, len(self.train.class_names), settings, self.device, processes, checkpoint, report,
+                options.compile, found,
+            )  # fmt: skip
+            state = training.run()
             size, notes = (valid.height, valid.width), (train.notes(), valid.notes())
         if processes.first:
             unreadable = self._say_unreadable(report, *notes)
-            self._save(output, network, size, state, unreadable)
+            try:
+                self._save(output, network, size, state, unreadable)
+            except BaseException:
+                training.save_checkpoint()  # what was trained is not lost: the same command saves it again
+                raise
             report.keep(output, OUTPUT_PATH)
             checkpoint.remove()
 
@@ -211,7 +217,7 @@ class TrainingJob:
             },
             **({"images": unreadable} if unreadable else {}),
         }
-        with new_directory(output) as root:
+        with new_directory(output, MODEL) as root:
             save_trained(
                 root, network, self.untrained.spec, self.train.class_names,
                 mean=mean, std=std, image_size=size, metadata=metadata,
@@ -241,11 +247,11 @@ def _channels_last(asked: str, untrained: Untrained) -> str:
     return "yes" if untrained.spec.module == TORCHVISION else "no"
 
 
-def _prepare_torch(options: Options, device: torch.device) -> None:
+def _prepare_torch(settings: Settings, options: Options, device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = not options.deterministic
-        torch.set_float32_matmul_precision("highest" if options.deterministic else "high")
+        torch.set_float32_matmul_precision("highest" if settings.precision == "float32" else "high")
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
         torch.use_deterministic_algorithms(True)

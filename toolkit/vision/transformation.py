@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from toolkit.vision.directory import check_output, describe, new_directory, read_meta, write_meta
+from toolkit.vision.directory import TRANSFORMATION, check_output, describe, new_directory, read_meta, write_meta
 from toolkit.vision.errors import (
     GreaterThanOrEqualToError,
     InvalidTransformationDirectoryError,
@@ -27,7 +27,6 @@ from toolkit.vision.errors import (
     NotInRangeValueError,
 )
 
-KIND = "TransformationDirectory"
 _OPERATIONS = "_transforms.json"
 _MAKE = "Make one with Init Image Transformation (`toolkit vision init-image-transformation`)."
 _MOST_DEGREES = 180
@@ -59,7 +58,7 @@ class Transformation:
         """Write the directory's files into `root`."""
         text = json.dumps([list(operation) for operation in self.operations])
         (root / _OPERATIONS).write_text(text, encoding="utf-8")
-        write_meta(root, KIND, transform_type="Image", transforms=_OPERATIONS)
+        write_meta(root, TRANSFORMATION, transform_type="Image", transforms=_OPERATIONS)
 
 
 def init_image_transformation(
@@ -138,8 +137,8 @@ def init_image_transformation(
         _check(operation, parameter)
     _say_what_has_no_effect(color_jitter=color_jitter, grayscale=grayscale, random_grayscale=random_grayscale)
     made = Transformation(tuple(operation for wanted, operation, _ in chosen if wanted))
-    check_output(output_path)
-    with new_directory(output_path) as folder:
+    check_output(output_path, TRANSFORMATION)
+    with new_directory(output_path, TRANSFORMATION) as folder:
         made.save(folder)
     return made
 
@@ -155,8 +154,10 @@ def load_transformation(path: str | os.PathLike[str], argument: str = "Transform
     """
     root = Path(os.path.abspath(path))
     meta = read_meta(root)
-    if meta.get("type") != KIND:
-        raise InvalidTransformationDirectoryError(argument, f"{describe(root)}, and it must be a {KIND}", _MAKE)
+    if meta.get("type") != TRANSFORMATION:
+        raise InvalidTransformationDirectoryError(
+            argument, f"{describe(root)}, and it must be a {TRANSFORMATION}", _MAKE
+        )
     if meta.get("transform_type", "Image") != "Image":
         kind = meta["transform_type"]
         raise InvalidTransformationDirectoryError(argument, f"it is for {kind}, not for images", _MAKE)

@@ -10,7 +10,7 @@ from typing import Any
 
 from toolkit.inscript.errors import UserErrorException
 from toolkit.vision import model_directory, own_class, weights
-from toolkit.vision.directory import new_directory
+from toolkit.vision.directory import UNTRAINED_MODEL, new_directory
 from toolkit.vision.model_spec import CODE, ModelSpec, UnusableSpec, require_classifier
 from toolkit.vision.rebuild import TORCHVISION
 from toolkit.vision.weights import UnusableWeights
@@ -43,7 +43,7 @@ def write_torchvision(
     stored = _given(weights_path)
     if stored is None and pretrained:
         stored = weights.fetch(_published(name))
-    with new_directory(output_path) as staging:
+    with new_directory(output_path, UNTRAINED_MODEL) as staging:
         _save(staging, spec, stored)
 
 
@@ -56,7 +56,7 @@ def write_own(
         UserErrorException: the class cannot be made, or its weights cannot be used.
     """
     stored = _given(weights_path)
-    with new_directory(output_path) as staging:
+    with new_directory(output_path, UNTRAINED_MODEL) as staging:
         own_class.copy_sources(source, staging / CODE, module)
         _save(staging, ModelSpec(module, name, params, code=staging / CODE), stored)
 
