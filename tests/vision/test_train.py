@@ -247,7 +247,8 @@ def finished(words: list[str]) -> tuple[int, str]:
 
 
 LONG: dict[str, Any] = {
-    "epochs": 5,
+    "epochs": 15,
+    "patience": 99,
     "batch_size": 4,
     "learning_rate": 0.01,
     "print_freq": 10,
@@ -266,7 +267,7 @@ def test_a_training_that_was_ended_in_an_epoch_goes_on_to_the_same_weights(
     with started(words) as process:
         assert process.stdout is not None
         for line in process.stdout:  # in the middle of the second epoch
-            if "Epoch: [2/5]\tIter: [20/40]" in line:
+            if "Epoch: [2/15]\tIter: [20/40]" in line:
                 break
         process.send_signal(number)
         rest = process.communicate(timeout=60)[0]
@@ -299,7 +300,7 @@ def test_the_terminals_ctrl_c_stops_the_training_and_not_its_decoders(
     words = command(tiny, *cifar, tmp_path / "m", **LONG, cache_limit_gb=0)
     with started(words, start_new_session=True) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if "Epoch: [2/5]" in line)
+        next(line for line in process.stdout if "Epoch: [2/15]" in line)
         os.killpg(process.pid, signal.SIGINT)
         rest = process.communicate(timeout=60)[0]
     assert process.returncode == 130 and "Traceback" not in rest and "Told to end at epoch 2" in rest
@@ -312,7 +313,7 @@ def test_a_killed_training_leaves_no_ring(cifar: tuple[Path, Path], tiny: Path, 
     before = rings()
     with started(command(tiny, *cifar, tmp_path / "m", **LONG, cache_limit_gb=0)) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if "Epoch: [1/5]" in line)
+        next(line for line in process.stdout if "Epoch: [1/15]" in line)
         assert len(rings() - before) == 2
     wait_until(lambda: not rings() - before)
 
@@ -385,7 +386,7 @@ def test_two_processes_that_are_told_to_end_go_on_to_the_same_weights(
     words = command(plain, *cifar, tmp_path / "cut", **values)
     with started(words) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if "Epoch: [2/5]\tIter: [10/20]" in line)
+        next(line for line in process.stdout if "Epoch: [2/15]\tIter: [10/20]" in line)
         process.terminate()
         rest = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + signal.SIGTERM, rest
@@ -595,7 +596,7 @@ def test_an_output_that_holds_something_else_is_not_replaced(
 
 def test_a_garbled_checkpoint_is_refused(cifar: tuple[Path, Path], tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "model.checkpoint").mkdir()
-    (tmp_path / "model.checkpoint" / "checkpoint.pt").write_bytes(b"\x80\x04garbage")
+    (tmp_path / "model.checkpoint" / "checkpoint.pt").write_bytes(b"\x80\x02garbage")
     with pytest.raises(UserErrorException, match=r"checkpoint.pt cannot be read .*: delete it to train from the start"):
         train_pytorch_model(tiny, *cifar, tmp_path / "model", **FEW)
 
@@ -677,5 +678,5 @@ def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(
              "sys.exit(main())"]  # fmt: skip
     printed = finished(words)[1]
     assert printed.count("cannot be written") == 1 and "the training goes on" in printed
-    assert "Epoch 5,train_ips" in printed
+    assert "Epoch 15,train_ips" in printed
     assert not list(tmp_path.glob("model.checkpoint/*")), "nothing is left of what could not be written"

@@ -88,7 +88,7 @@ class Checkpoint:
             identity, state, tensors = content["identity"], State(**content["state"]), content["tensors"]
         except _UNREADABLE as error:
             raise UserErrorException(
-                f"the checkpoint {self._path} cannot be read ({error}): delete it to train from the start"
+                f"the checkpoint {self._path} cannot be read ({type(error).__name__}): delete it to train from the start"
             ) from error
         differing = [name for name in {**identity, **self._identity} if identity.get(name) != self._identity.get(name)]
         if differing:

@@ -99,6 +99,8 @@ class Training:
         if self.found is None:
             return State(sums=_zeros())
         state, tensors = self.found.state, self.found.tensors
+        if not self.processes.first:
+            state.sums = _zeros()  # those of all processes are with the first one
         self.network.load_state_dict(tensors["network"])
         self._optimizer.load_state_dict(tensors["optimizer"])
         self.report.say(f"Resuming at epoch {state.epoch + 1}, step {state.step + 1}, from the checkpoint")
@@ -122,12 +124,12 @@ class Training:
             self.report.step(len(batch.labels) * self.processes.world_size)
             if self.report.wants(step):
                 last = self._print(step, sums, last)
-            if self._told(step) or (self.processes.first and self.checkpoint.due):
-                state.sums = sums.tolist()
+            if self._is_time(step):
+                state.sums = self.processes.sum(sums.clone()).tolist()
                 self._save()
         speed = self.report.images_per_second()
-        state.sums = sums.tolist()
         trained = self._totals(sums, "training")
+        state.sums = self._reduced
         self._check_finite(trained["loss"], state.step)
         self._conclude(rate, speed, trained, self._totals(self._validate(), "validation"))
 
@@ -215,7 +217,8 @@ class Training:
 
     def _totals(self, sums: Tensor, of: str) -> dict[str, float]:
         """Means over the images of all processes."""
-        loss, top1, top5, seen = self.processes.sum(sums).tolist()
+        self._reduced: list[float] = self.processes.sum(sums).tolist()
+        loss, top1, top5, seen = self._reduced
         if not seen:
             raise InvalidDatasetError(f"{of.capitalize()} dataset", "none of its images can be read")
         return {"loss": loss / seen, "top1": top1 / seen, "top5": top5 / seen}
@@ -253,18 +256,20 @@ class Training:
 
     # -- what may happen ----------------------------------------------------------------------------------------
 
-    def _told(self, step: int) -> bool:
-        """Whether to end after this step. Several processes ask each other now and then, to end after the same one."""
+    def _is_time(self, step: int) -> bool:
+        """Whether to write a checkpoint or to end after this step; several processes agree on it now and then."""
         if abandoned() and not self._ending:
             self._ending.append(signal.SIGTERM)
         if self.processes.world_size == 1:
-            return bool(self._ending)
+            return bool(self._ending) or self.checkpoint.due
         if (step + 1) % _AGREE_STEPS:
             return False
-        told = torch.tensor(float(self._ending[0] if self._ending else 0), device=self.device)
-        if self.processes.most(told).item() and not self._ending:
+        due = self.processes.first and self.checkpoint.due
+        told = torch.tensor([float(bool(self._ending)), float(due)], device=self.device)
+        ends, is_due = self.processes.most(told).tolist()
+        if ends and not self._ending:
             self._ending.append(signal.SIGTERM)
-        return bool(self._ending)
+        return bool(ends or is_due)
 
     def save_checkpoint(self) -> None:
         """Write the checkpoint, if there is to be one."""
