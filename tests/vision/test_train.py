@@ -276,7 +276,7 @@ def test_a_training_that_was_ended_in_an_epoch_goes_on_to_the_same_weights(
 
     code, printed = finished(words)
     assert code == 0, printed
-    assert "Resuming at epoch 2, step " in printed
+    assert "Resuming at epoch " in printed
     assert same(tmp_path / "whole", tmp_path / "cut")
     assert not (tmp_path / "cut.checkpoint").exists()
     assert len(load_trained(tmp_path / "cut").metadata["metrics"]) == 8
