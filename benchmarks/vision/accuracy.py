@@ -12,8 +12,8 @@ from benchmarks.vision import pictures, systems
 from benchmarks.vision.pictures import Pictures
 from benchmarks.vision.systems import NO_GPU, OURS, System
 from benchmarks.workers import Worker, WorkerError
-from toolkit.vision.settings import Settings
-from toolkit.vision.transformation import init_image_transformation
+from toolkit.vision.data.transformation import init_image_transformation
+from toolkit.vision.training.settings import Settings
 
 TITLE = "CIFAR-10 accuracy"
 

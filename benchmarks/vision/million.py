@@ -17,7 +17,7 @@ from benchmarks.surroundings import variables
 from benchmarks.vision import commands, pictures
 from benchmarks.vision.systems import PLAIN, WORKERS
 from benchmarks.workers import WorkerError
-from toolkit.vision.networks import resnet
+from toolkit.vision.networks.untrained import resnet
 
 TITLE = "a million images"
 
@@ -25,7 +25,7 @@ _MILLION = 1_000_000
 _FILES = 100  # that all the images are links to; a file has 65,000 at most
 _GOAL = at_most(60, "s")
 _LIST = (
-    "import sys, time\nfrom toolkit.vision.image_directory import ImageDirectory\nbegan = time.perf_counter()\n"
+    "import sys, time\nfrom toolkit.vision.data.image_directory import ImageDirectory\nbegan = time.perf_counter()\n"
     "ImageDirectory.load(sys.argv[1], 'Training dataset')\nprint(time.perf_counter() - began)"
 )
 _FOLDER = (

@@ -14,8 +14,8 @@ from benchmarks.figure import Line, at_most
 from benchmarks.surroundings import variables
 from benchmarks.vision import commands, pictures
 from benchmarks.workers import WorkerError
-from toolkit.vision.networks import resnet
-from toolkit.vision.transformation import init_image_transformation
+from toolkit.vision.data.transformation import init_image_transformation
+from toolkit.vision.networks.untrained import resnet
 
 TITLE = "resume after SIGKILL"
 

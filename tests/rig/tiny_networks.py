@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from toolkit.vision.image_directory import UNLABELED, ImageDirectory
+from toolkit.vision.data.image_directory import UNLABELED, ImageDirectory
 
 CLASS = "nets:Tiny"
 _NETS = """

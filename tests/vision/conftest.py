@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.rig import cifar_folders
-from toolkit.vision.image_directory import ImageDirectory
+from toolkit.vision.data.image_directory import ImageDirectory
 
 NETWORK = """
 from torch import nn
@@ -60,7 +60,7 @@ def cifar(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """An UntrainedModelDirectory of `Tiny`, with dropout."""
-    from toolkit.vision.networks import network
+    from toolkit.vision.networks.untrained import network
 
     sources = tmp_path / "sources"
     sources.mkdir()

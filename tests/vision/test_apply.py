@@ -11,12 +11,12 @@ from PIL import Image
 
 from tests.rig import pictures
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision import apply
-from toolkit.vision.apply import apply_image_transformation
-from toolkit.vision.convert import convert_to_image_directory
+from toolkit.vision.data import apply
+from toolkit.vision.data.apply import apply_image_transformation
+from toolkit.vision.data.convert import convert_to_image_directory
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.data.transformation import init_image_transformation
 from toolkit.vision.errors import InvalidDatasetError, InvalidTransformationDirectoryError
-from toolkit.vision.image_directory import ImageDirectory
-from toolkit.vision.transformation import init_image_transformation
 
 
 def converted(folder: Path, suffix: str = ".jpg") -> Path:

@@ -20,7 +20,7 @@ import pytest
 
 from tests.conftest import needs
 from tests.rig import pictures
-from toolkit.vision.archives import Limits, unpack
+from toolkit.vision.data.archives import Limits, unpack
 from toolkit.vision.errors import InvalidDatasetError, ModuleOutOfMemoryError
 
 CONTENT = {"cat/1.png": b"first", "cat/2.png": b"", "dog/ünï côde.png": b"third", "deep/er/and/er.txt": b"x" * 70_000}
@@ -124,14 +124,14 @@ def test_what_is_held_is_not_written(tmp_path: Path, make: Callable[[Path], Path
 
 
 def test_too_much_to_hold_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolkit.vision.archives._HELD_IN_ALL", 8)
+    monkeypatch.setattr("toolkit.vision.data.archives._HELD_IN_ALL", 8)
     archive = tar(tmp_path / "a.tar", *CONTENT.items())
     assert unpack(archive, tmp_path / "unpacked", "Input dataset", hold=lambda name: True) == {}
     assert files(tmp_path / "unpacked") == CONTENT
 
 
 def test_large_files_go_through_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolkit.vision.archives._AT_ONCE", 4)
+    monkeypatch.setattr("toolkit.vision.data.archives._AT_ONCE", 4)
     for archive in (tar(tmp_path / "a.tar.gz", *CONTENT.items(), mode="w:gz"), zipped(tmp_path / "a.zip", CONTENT)):
         folder = tmp_path / archive.name.replace(".", "")
         unpack(archive, folder, "Input dataset")

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs torch, from the extra `train`
 from torchvision.transforms.v2 import functional  # noqa: E402
 
 from toolkit.inscript.errors import UserErrorException  # noqa: E402
-from toolkit.vision.augmentation import OPERATIONS, Augmentation  # noqa: E402
+from toolkit.vision.training.augmentation import OPERATIONS, Augmentation  # noqa: E402
 
 
 @pytest.fixture

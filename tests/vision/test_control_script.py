@@ -16,7 +16,7 @@ from tests.rig import cifar_folders, torch_pair
 from toolkit import Run, Workspace
 from toolkit.configuration import TEMPLATE
 from toolkit.inscript.files import read_json
-from toolkit.vision.report import METRICS
+from toolkit.vision.training.report import METRICS
 
 SCRIPT = REPOSITORY / "docs" / "train-image-folder.py"
 MODULES = (

@@ -20,11 +20,11 @@ import yaml
 from tests.conftest import needs
 from tests.rig import cifar_folders, fashion_mnist, pictures
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision import coco
-from toolkit.vision.convert import convert_to_image_directory
+from toolkit.vision.data import coco
+from toolkit.vision.data.convert import convert_to_image_directory
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.data.images import read_image
 from toolkit.vision.errors import InvalidDatasetError
-from toolkit.vision.image_directory import ImageDirectory
-from toolkit.vision.images import read_image
 
 
 def packed(folder: Path, name: str = "a.zip", inside: str = "") -> Path:
@@ -90,7 +90,7 @@ def test_an_archive_gives_what_its_folder_gives(tmp_path: Path, name: str) -> No
 def test_too_much_to_hold_is_moved_into_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = pictures.classes(tmp_path / "raw", {"dog": 2, "cat": 3})
     convert_to_image_directory(source, tmp_path / "folder")
-    monkeypatch.setattr("toolkit.vision.archives._HELD_IN_ALL", 300)
+    monkeypatch.setattr("toolkit.vision.data.archives._HELD_IN_ALL", 300)
     convert_to_image_directory(packed(source), tmp_path / "archive")
     assert subprocess.run(["diff", "-r", tmp_path / "folder", tmp_path / "archive"]).returncode == 0
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from toolkit.inscript.run import Run
-from toolkit.vision.dataframe_directory import LABELS_KEY, Frame
 from toolkit.vision.directory import DATA_FRAME, new_directory
 from toolkit.vision.errors import InvalidDatasetError, NotLabeledDatasetError
-from toolkit.vision.evaluate import evaluate_model
+from toolkit.vision.scoring.dataframe_directory import LABELS_KEY, Frame
+from toolkit.vision.scoring.evaluate import evaluate_model
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from tests.rig import pictures
-from toolkit.vision import images
-from toolkit.vision.images import Header, UnreadableImage, image_size, oddities, read_header, read_image
+from toolkit.vision.data import images
+from toolkit.vision.data.images import Header, UnreadableImage, image_size, oddities, read_header, read_image
 
 
 def difference(image: Image.Image, expected: Image.Image) -> float:

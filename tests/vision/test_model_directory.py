@@ -18,8 +18,8 @@ import yaml
 
 from tests.rig.tiny_networks import CLASS, write_sources
 from toolkit.vision.errors import InvalidModelDirectoryError
-from toolkit.vision.model_directory import Trained, load_trained, load_untrained, save_trained
-from toolkit.vision.networks import network, resnet
+from toolkit.vision.networks.model_directory import Trained, load_trained, load_untrained, save_trained
+from toolkit.vision.networks.untrained import network, resnet
 
 NAMES = ["cat", "dog, big", "été"]
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.5, 0.5)

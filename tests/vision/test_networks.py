@@ -20,10 +20,11 @@ import yaml
 
 from tests.rig.tiny_networks import CLASS, write_sources
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision import untrained, weights
 from toolkit.vision.errors import FailedToDownloadFilesError
-from toolkit.vision.model_directory import load_untrained
-from toolkit.vision.networks import densenet, network, resnet
+from toolkit.vision.networks import making as untrained
+from toolkit.vision.networks import weights
+from toolkit.vision.networks.model_directory import load_untrained
+from toolkit.vision.networks.untrained import densenet, network, resnet
 
 
 class _Hostile:

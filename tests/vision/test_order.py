@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolkit.vision.order import Sampling, step_seed
+from toolkit.vision.training.order import Sampling, step_seed
 
 
 def test_an_epoch_has_each_image_once_and_full_batches_only() -> None:

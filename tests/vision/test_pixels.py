@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import wait_until
-from toolkit.vision.image_directory import ImageDirectory
-from toolkit.vision.order import Sampling
-from toolkit.vision.pixels import Pixels, default_cache
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.training.order import Sampling
+from toolkit.vision.training.pixels import Pixels, default_cache
 
 NAME = "Training dataset"
 
@@ -50,7 +50,7 @@ def test_every_image_of_every_epoch_is_its_own(images: ImageDirectory, tmp_path:
 def test_a_ring_that_is_smaller_than_the_set_starts_where_it_is_told(
     images: ImageDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolkit.vision.pixels._RING_BATCHES", 1)
+    monkeypatch.setattr("toolkit.vision.training.pixels._RING_BATCHES", 1)
     sampling = Sampling(len(images), 5, seed=3)
     start = {"epoch": 1, "step": 20}
     with Pixels(images, NAME, sampling, cache=tmp_path, limit_gb=0, workers=2, **start) as pixels:

@@ -17,9 +17,9 @@ pytest.importorskip("torch", reason="needs torch, from the extra `train`")
 from tests.conftest import needs
 from tests.rig import cifar_folders, fashion_mnist, pictures
 from toolkit.cli import main
-from toolkit.vision.dataframe_directory import Frame
-from toolkit.vision.image_directory import ImageDirectory
-from toolkit.vision.images import read_image
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.data.images import read_image
+from toolkit.vision.scoring.dataframe_directory import Frame
 
 LINEAR = """
 from torch import nn

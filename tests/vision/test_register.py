@@ -24,8 +24,8 @@ TRAIN = """
     import torch
 
     from toolkit.vision.directory import new_directory
-    from toolkit.vision.model_directory import load_untrained, save_trained
-    from toolkit.vision.networks import network
+    from toolkit.vision.networks.model_directory import load_untrained, save_trained
+    from toolkit.vision.networks.untrained import network
 
     network("untrained", "nets:Tiny", source_directory=sys.argv[1])
     found = load_untrained("untrained")

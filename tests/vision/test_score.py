@@ -15,12 +15,12 @@ from pyarrow import parquet
 
 from tests.rig.tiny_networks import CLASS, write_images, write_sources
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision.dataframe_directory import Frame
+from toolkit.vision.data.image_directory import UNLABELED
 from toolkit.vision.errors import GreaterThanOrEqualToError, InvalidDatasetError, InvalidModelDirectoryError
-from toolkit.vision.image_directory import UNLABELED
-from toolkit.vision.model_directory import load_trained, load_untrained, save_trained
-from toolkit.vision.networks import network
-from toolkit.vision.score import score_image_model
+from toolkit.vision.networks.model_directory import load_trained, load_untrained, save_trained
+from toolkit.vision.networks.untrained import network
+from toolkit.vision.scoring.dataframe_directory import Frame
+from toolkit.vision.scoring.score import score_image_model
 
 NAMES = ["zebra", "ant", "cat"]
 LABELS = [2, 0, 1, 1, 0, 2, 0]
@@ -189,7 +189,7 @@ def test_bad_parameters_are_refused_before_any_work(model: Path, tmp_path: Path)
 
 
 def test_classes_without_a_name_keep_columns_of_their_own(tmp_path: Path) -> None:
-    from toolkit.vision.scoring import score_columns
+    from toolkit.vision.scoring.scorer import score_columns
 
     assert score_columns(["Others", "cat", "Others"]) == [
         "Scored Probabilities_Others", "Scored Probabilities_cat", "Scored Probabilities_Others_2",

@@ -12,11 +12,11 @@ import pytest
 
 from tests.rig import pictures
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision import split
-from toolkit.vision.convert import convert_to_image_directory
+from toolkit.vision.data import split
+from toolkit.vision.data.convert import convert_to_image_directory
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.data.split import choose, split_image_directory
 from toolkit.vision.errors import InvalidDatasetError, NotInRangeValueError
-from toolkit.vision.image_directory import ImageDirectory
-from toolkit.vision.split import choose, split_image_directory
 
 
 def converted(folder: Path, counts: dict[str, int]) -> Path:

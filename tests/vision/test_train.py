@@ -23,6 +23,7 @@ from tests.conftest import REPOSITORY, wait_until  # noqa: E402
 from tests.vision.conftest import NETWORK, as_image_directory  # noqa: E402
 from toolkit import UserErrorException  # noqa: E402
 from toolkit.vision import modules  # noqa: E402
+from toolkit.vision.data.image_directory import ImageDirectory  # noqa: E402
 from toolkit.vision.errors import (  # noqa: E402
     GreaterThanOrEqualToError,
     InvalidDatasetError,
@@ -33,11 +34,10 @@ from toolkit.vision.errors import (  # noqa: E402
     NotLabeledDatasetError,
     TrainingDivergedError,
 )
-from toolkit.vision.image_directory import ImageDirectory  # noqa: E402
-from toolkit.vision.model_directory import load_trained  # noqa: E402
-from toolkit.vision.networks import network  # noqa: E402
-from toolkit.vision.order import Sampling  # noqa: E402
-from toolkit.vision.train import train_pytorch_model  # noqa: E402
+from toolkit.vision.networks.model_directory import load_trained  # noqa: E402
+from toolkit.vision.networks.untrained import network  # noqa: E402
+from toolkit.vision.training.order import Sampling  # noqa: E402
+from toolkit.vision.training.train import train_pytorch_model  # noqa: E402
 
 FLAT = """
 from torch import nn
@@ -166,10 +166,10 @@ def test_ids_of_the_validation_set_follow_the_training_schema(
     assert one == (0, "cat")
     for valid in (cifar[1], tmp_path / "cats"):
         train_pytorch_model(tiny, cifar[0], valid, tmp_path / f"m-{valid.name}", **FEW, keep="last")
-    from toolkit.vision.score import score_image_model
+    from toolkit.vision.scoring.score import score_image_model
 
     score_image_model(tmp_path / "m-cats", tmp_path / "cats", tmp_path / "scored")
-    from toolkit.vision.dataframe_directory import Frame
+    from toolkit.vision.scoring.dataframe_directory import Frame
 
     scored = Frame.load(tmp_path / "scored", "Scored dataset").table
     hits = np.mean([label == "cat" for label in scored["Scored Labels"].to_pylist()])
@@ -604,7 +604,7 @@ def test_a_garbled_checkpoint_is_refused(cifar: tuple[Path, Path], tiny: Path, t
 def test_an_output_that_cannot_be_saved_leaves_a_checkpoint_of_the_whole_training(
     cifar: tuple[Path, Path], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from toolkit.vision import training_job
+    from toolkit.vision.training import job as training_job
 
     def full(*given: object, **more: object) -> None:
         raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")  # torch's words

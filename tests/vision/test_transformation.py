@@ -13,17 +13,17 @@ from PIL import Image
 from torchvision import transforms
 
 from tests.rig import pictures
-from toolkit.vision.errors import (
-    GreaterThanOrEqualToError,
-    InvalidTransformationDirectoryError,
-    NotInRangeValueError,
-)
-from toolkit.vision.random_operations import TooSmall, apply_random
-from toolkit.vision.transformation import (
+from toolkit.vision.data.random_operations import TooSmall, apply_random
+from toolkit.vision.data.transformation import (
     apply_deterministic,
     init_image_transformation,
     load_transformation,
     size_after,
+)
+from toolkit.vision.errors import (
+    GreaterThanOrEqualToError,
+    InvalidTransformationDirectoryError,
+    NotInRangeValueError,
 )
 
 

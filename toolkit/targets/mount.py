@@ -34,19 +34,19 @@ def inscript_folder() -> Path:
 
     Made once a version, whole or not at all; a copy, so that an upgrade of the toolkit changes no run that goes on.
     """
-    sources = [source for part in PARTS for source in sorted((PACKAGE / part).glob("*.py"))]
+    sources = [source for part in PARTS for source in sorted((PACKAGE / part).rglob("*.py"))]
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(f"{source.parent.name}/{source.name}".encode() + b"\0" + source.read_bytes() + b"\0")
+        digest.update(os.fsencode(source.relative_to(PACKAGE)) + b"\0" + source.read_bytes() + b"\0")
     folder = home().inscript / digest.hexdigest()[:16]
     if folder.is_dir():
         return folder
     staging = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     with storage_errors("cannot copy the in-script side", folder):
-        for part in PARTS:
-            (staging / "toolkit" / part).mkdir(parents=True, exist_ok=True)
         for source in sources:
-            shutil.copyfile(source, staging / "toolkit" / source.parent.name / source.name)
+            copy = staging / "toolkit" / source.relative_to(PACKAGE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
         shutil.copyfile(PACKAGE / "inscript" / "mounted.py", staging / "toolkit" / "__init__.py")
         # Containers cannot write here. Unchecked, so that it holds wherever and whenever the sources are copied to.
         compileall.compile_dir(staging, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)

@@ -16,8 +16,8 @@ from toolkit.inscript.files import claim_json
 from toolkit.inscript.run import Run
 from toolkit.inscript.rundir import RUN_DIRECTORY
 from toolkit.vision.errors import error_info, module_error
-from toolkit.vision.launch import OUTCOME
 from toolkit.vision.modules import MODULES, Module
+from toolkit.vision.training.launch import OUTCOME
 
 _PACKAGES = ("torch", "torchvision", "PIL", "numpy", "yaml", "pyarrow", "matplotlib")
 ERROR_INFO = "module_statistics/error_info.json"

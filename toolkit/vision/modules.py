@@ -151,16 +151,18 @@ class Module:
 MODULES = {
     module.name: module
     for module in (
-        Module("convert-to-image-directory", "Convert to Image Directory", "convert:convert_to_image_directory"),
-        Module("init-image-transformation", "Init Image Transformation", "transformation:init_image_transformation"),
-        Module("apply-image-transformation", "Apply Image Transformation", "apply:apply_image_transformation"),
-        Module("split-image-directory", "Split Image Directory", "split:split_image_directory"),
-        Module("densenet", "DenseNet", "networks:densenet"),
-        Module("resnet", "ResNet", "networks:resnet"),
-        Module("network", "Network", "networks:network"),
-        Module("train-pytorch-model", "Train PyTorch Model", "train:train_pytorch_model"),
-        Module("score-image-model", "Score Image Model", "score:score_image_model"),
-        Module("evaluate-model", "Evaluate Model", "evaluate:evaluate_model"),
+        Module("convert-to-image-directory", "Convert to Image Directory", "data.convert:convert_to_image_directory"),
+        Module(
+            "init-image-transformation", "Init Image Transformation", "data.transformation:init_image_transformation"
+        ),
+        Module("apply-image-transformation", "Apply Image Transformation", "data.apply:apply_image_transformation"),
+        Module("split-image-directory", "Split Image Directory", "data.split:split_image_directory"),
+        Module("densenet", "DenseNet", "networks.untrained:densenet"),
+        Module("resnet", "ResNet", "networks.untrained:resnet"),
+        Module("network", "Network", "networks.untrained:network"),
+        Module("train-pytorch-model", "Train PyTorch Model", "training.train:train_pytorch_model"),
+        Module("score-image-model", "Score Image Model", "scoring.score:score_image_model"),
+        Module("evaluate-model", "Evaluate Model", "scoring.evaluate:evaluate_model"),
     )
 }
 

@@ -12,8 +12,8 @@ from PIL import Image
 from serve import serve
 
 import cifar10
-from toolkit.vision.image_directory import ImageDirectory
-from toolkit.vision.order import Sampling
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.training.order import Sampling
 
 
 def write(root, count, size, train=True):

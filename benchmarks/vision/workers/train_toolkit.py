@@ -9,9 +9,9 @@ sys.path.append(str(Path(__file__).parents[2] / "core" / "workers"))
 
 from serve import serve
 
-from toolkit.vision.model_directory import load_trained
-from toolkit.vision.networks import network
-from toolkit.vision.train import train_pytorch_model
+from toolkit.vision.networks.model_directory import load_trained
+from toolkit.vision.networks.untrained import network
+from toolkit.vision.training.train import train_pytorch_model
 
 HERE = Path.cwd()
 CACHE = HERE / "cache"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from toolkit.vision.launch import under_torchrun
+from toolkit.vision.training.launch import under_torchrun
 
 _TIMEOUT_SECONDS = 600
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import torch
 
-from toolkit.vision.model_spec import ModelSpec
-from toolkit.vision.weights import State, UnusableWeights, check, put
+from toolkit.vision.networks.model_spec import ModelSpec
+from toolkit.vision.networks.weights import State, UnusableWeights, check, put
 
 _IMAGENET_CLASSES = 1000
 

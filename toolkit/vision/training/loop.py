@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from toolkit.vision.checkpoint import Checkpoint, Found, State
-from toolkit.vision.distributed import Processes
 from toolkit.vision.errors import (
     GreaterThanOrEqualToError,
     InvalidDatasetError,
@@ -25,12 +23,14 @@ from toolkit.vision.errors import (
     TimeoutOccuredError,
     TrainingDivergedError,
 )
-from toolkit.vision.feed import Batch, Feed
-from toolkit.vision.interrupt import told_to_end
-from toolkit.vision.launch import abandoned
-from toolkit.vision.order import step_seed
-from toolkit.vision.report import Report
-from toolkit.vision.settings import MOMENTUM, WEIGHT_DECAY, Settings
+from toolkit.vision.training.checkpoint import Checkpoint, Found, State
+from toolkit.vision.training.distributed import Processes
+from toolkit.vision.training.feed import Batch, Feed
+from toolkit.vision.training.interrupt import told_to_end
+from toolkit.vision.training.launch import abandoned
+from toolkit.vision.training.order import step_seed
+from toolkit.vision.training.report import Report
+from toolkit.vision.training.settings import MOMENTUM, WEIGHT_DECAY, Settings
 
 _TOP = 5
 _AGREE_STEPS = 5  # between two questions of several processes whether to end

@@ -26,11 +26,11 @@ from typing import Any
 
 import torch
 
-from toolkit.vision import mlflow_model, original_model, weights
 from toolkit.vision.directory import MODEL, UNTRAINED_MODEL, describe, read_meta, write_meta
 from toolkit.vision.errors import InvalidModelDirectoryError
-from toolkit.vision.model_spec import CODE, SPEC, ModelSpec, UnusableSpec, inside, read_spec, write_spec
-from toolkit.vision.weights import UnusableWeights
+from toolkit.vision.networks import mlflow_model, original_model, weights
+from toolkit.vision.networks.model_spec import CODE, SPEC, ModelSpec, UnusableSpec, inside, read_spec, write_spec
+from toolkit.vision.networks.weights import UnusableWeights
 
 WEIGHTS = "model"
 OUTPUT_PATH = "trained_model_outputs"  # where a run keeps a copy of the trained directory, in its outputs

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision import own_class
 from toolkit.vision.directory import UNTRAINED_MODEL, check_output
+from toolkit.vision.networks import own_class
 
 DenseNetName = Literal["densenet121", "densenet161", "densenet169", "densenet201"]
 ResNetName = Literal[
@@ -111,7 +111,7 @@ def network(
     if pretrained and weights_path is None:
         raise UserErrorException(f"there are no published weights of {model_name}: give a file as weights_path")
     check_output(output_path, UNTRAINED_MODEL)
-    from toolkit.vision import untrained
+    from toolkit.vision.networks import making as untrained
 
     untrained.write_own(output_path, *own, params, Path(os.path.abspath(source_directory or ".")), weights_path)
 
@@ -120,7 +120,9 @@ def _torchvision(
     output_path: StrPath, name: str, params: dict[str, Any], pretrained: bool, weights_path: StrPath | None
 ) -> None:
     check_output(output_path, UNTRAINED_MODEL)
-    from toolkit.vision import untrained  # torch comes with it, which who only asks for the parameters need not have
+    from toolkit.vision.networks import (
+        making as untrained,  # torch comes with it, which who only asks for the parameters need not have
+    )
 
     untrained.write_torchvision(output_path, name, params, pretrained, weights_path)
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from toolkit.vision.errors import RemoteError
-from toolkit.vision.interrupt import told_to_end
+from toolkit.vision.training.interrupt import told_to_end
 
 _STARTER = "TOOLKIT_VISION_STARTER"  # the process id of who waits for the others
 OUTCOME = "TOOLKIT_VISION_OUTCOME"  # the file in which a process that fails says why
@@ -39,7 +39,7 @@ def run(words: list[str], count: int) -> None:
         RemoteError: what one of them raised.
         SystemExit: they were told to end.
     """
-    package = str(Path(__file__).resolve().parents[2])
+    package = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     with tempfile.TemporaryDirectory(prefix="toolkit-outcome-") as folder:

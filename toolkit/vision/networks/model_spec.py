@@ -21,8 +21,8 @@ from typing import Any
 import torch
 import yaml
 
-from toolkit.vision.rebuild import TORCHVISION, construct
-from toolkit.vision.weights import State
+from toolkit.vision.networks.rebuild import TORCHVISION, construct
+from toolkit.vision.networks.weights import State
 
 SPEC = "model_spec.yaml"
 CODE = "code"

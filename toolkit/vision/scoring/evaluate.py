@@ -29,7 +29,7 @@ def evaluate_model(
         NotLabeledDatasetError: it has no labels.
     """
     check_output(evaluation_path, EVALUATION)
-    from toolkit.vision import evaluation  # pyarrow and matplotlib come with it
+    from toolkit.vision.scoring import evaluator as evaluation  # pyarrow and matplotlib come with it
 
     evaluation.write(scored_dataset_path, evaluation_path)
     if progress is not None:

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.vision.augmentation import Augmentation
-from toolkit.vision.order import Sampling, step_seed
-from toolkit.vision.pixels import Pixels
+from toolkit.vision.training.augmentation import Augmentation
+from toolkit.vision.training.order import Sampling, step_seed
+from toolkit.vision.training.pixels import Pixels
 
 _SHARE_OF_GPU = 0.3  # of its free memory that a set may take to live there
 

@@ -12,18 +12,18 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from toolkit.vision.dataframe_directory import LABELS_KEY, Frame
-from toolkit.vision.device import choose_device
+from toolkit.vision.data.image_directory import UNLABELED, ImageDirectory
+from toolkit.vision.data.images import DAMAGED
+from toolkit.vision.data.transformation import DETERMINISTIC, size_after
 from toolkit.vision.directory import DATA_FRAME, new_directory
 from toolkit.vision.errors import InvalidDatasetError, InvalidModelDirectoryError, ModuleOutOfMemoryError
-from toolkit.vision.feed import Feed, Normalization
-from toolkit.vision.image_directory import UNLABELED, ImageDirectory
-from toolkit.vision.images import DAMAGED
-from toolkit.vision.model_directory import Trained, load_trained
-from toolkit.vision.order import Sampling
-from toolkit.vision.pixels import Pixels
-from toolkit.vision.score import DATASET
-from toolkit.vision.transformation import DETERMINISTIC, size_after
+from toolkit.vision.networks.model_directory import Trained, load_trained
+from toolkit.vision.scoring.dataframe_directory import LABELS_KEY, Frame
+from toolkit.vision.scoring.score import DATASET
+from toolkit.vision.training.device import choose_device
+from toolkit.vision.training.feed import Feed, Normalization
+from toolkit.vision.training.order import Sampling
+from toolkit.vision.training.pixels import Pixels
 
 PROBABILITY = "Scored Probabilities_"
 ASSIGNED = "Scored Labels"

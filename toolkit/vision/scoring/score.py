@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from toolkit.vision.data.image_directory import ImageDirectory
 from toolkit.vision.directory import DATA_FRAME, check_output
 from toolkit.vision.errors import GreaterThanOrEqualToError
-from toolkit.vision.image_directory import ImageDirectory
 
 DATASET = "Testing dataset"
 StrPath = str | os.PathLike[str]
@@ -44,6 +44,8 @@ def score_image_model(
         raise GreaterThanOrEqualToError("Batch size", 0)
     check_output(scored_dataset_path, DATA_FRAME)
     directory = ImageDirectory.load(dataset_path, DATASET)
-    from toolkit.vision import scoring  # torch comes with it, which who only asks for the parameters need not have
+    from toolkit.vision.scoring import (
+        scorer as scoring,  # torch comes with it, which who only asks for the parameters need not have
+    )
 
     scoring.score(trained_model_path, directory, scored_dataset_path, batch_size, device, progress)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.inscript.run import Run
-from toolkit.vision import pictures
-from toolkit.vision.dataframe_directory import LABELS_KEY, Frame
 from toolkit.vision.directory import EVALUATION, new_directory, write_meta
 from toolkit.vision.errors import InvalidDatasetError, NotLabeledDatasetError
+from toolkit.vision.scoring import pictures
+from toolkit.vision.scoring.dataframe_directory import LABELS_KEY, Frame
 
 DATASET = "Scored dataset"
 _PROBABILITY = "Scored Probabilities_"

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.vision import launch
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.data.transformation import load_transformation
 from toolkit.vision.directory import MODEL, check_output
 from toolkit.vision.errors import InvalidDatasetError
-from toolkit.vision.image_directory import ImageDirectory
 from toolkit.vision.modules import MODULES
-from toolkit.vision.settings import (
+from toolkit.vision.training import launch
+from toolkit.vision.training.settings import (
     CACHE_LIMIT_GB,
     CHECKPOINT_SECONDS,
     TRAINING_SET,
@@ -23,7 +24,6 @@ from toolkit.vision.settings import (
     Options,
     Settings,
 )
-from toolkit.vision.transformation import load_transformation
 
 NAME = "train-pytorch-model"  # of this module
 StrPath = str | os.PathLike[str]
@@ -125,7 +125,7 @@ def train_pytorch_model(
     _require_several_classes(train)
     labels = _class_ids(train, valid)
 
-    from toolkit.vision.training_job import TrainingJob  # it imports torch: what is wrong above is said at once
+    from toolkit.vision.training.job import TrainingJob  # it imports torch: what is wrong above is said at once
 
     job = TrainingJob.prepare(untrained_model_path, train, valid, labels, settings, options)
     if job.processes_to_start > 1:

@@ -25,13 +25,30 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from toolkit.vision.decoded_cache import default_cache, existing, locked, make_room, remove_abandoned, remove_unused
-from toolkit.vision.decoding import DAMAGED_BUT_READY, OTHER_SIZE, PASSING, PENDING, READY, Job, Slots, cores, decode
+from toolkit.vision.data.image_directory import ImageDirectory, different_sizes
+from toolkit.vision.data.images import UnreadableImage
 from toolkit.vision.errors import InvalidDatasetError, ModuleOutOfMemoryError
-from toolkit.vision.image_directory import ImageDirectory, different_sizes
-from toolkit.vision.images import UnreadableImage
-from toolkit.vision.order import Sampling
-from toolkit.vision.settings import CACHE_LIMIT_GB
+from toolkit.vision.training.decoded_cache import (
+    default_cache,
+    existing,
+    locked,
+    make_room,
+    remove_abandoned,
+    remove_unused,
+)
+from toolkit.vision.training.decoding import (
+    DAMAGED_BUT_READY,
+    OTHER_SIZE,
+    PASSING,
+    PENDING,
+    READY,
+    Job,
+    Slots,
+    cores,
+    decode,
+)
+from toolkit.vision.training.order import Sampling
+from toolkit.vision.training.settings import CACHE_LIMIT_GB
 
 _FORMAT = 1  # changes when the same files would be decoded differently
 _RING_BYTES, _RING_BATCHES = 512_000_000, 64  # at most, where that is enough for a batch and those who decode the next
@@ -284,10 +301,10 @@ class Pixels:
             slots=len(self._slots.status), stream=self.streams, workers=self._workers, piece=self._piece,
         )  # fmt: skip
         job.write(self._folder)
-        package = Path(__file__).resolve().parents[2]
+        package = Path(__file__).resolve().parents[3]
         path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
         for worker in range(self._workers):
-            command = [sys.executable, "-m", "toolkit.vision.decoding", str(self._folder)]
+            command = [sys.executable, "-m", "toolkit.vision.training.decoding", str(self._folder)]
             command += [str(worker), str(os.getpid())]
             environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
             # In a folder without modules, since Python looks there first; out of reach of the terminal's Ctrl-C.

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 import yaml
 
-from toolkit.vision import rebuild
-from toolkit.vision.model_spec import CODE, ModelSpec
+from toolkit.vision.networks import rebuild
+from toolkit.vision.networks.model_spec import CODE, ModelSpec
 
 DATA = "data"
 WEIGHTS = "data/model.pth"

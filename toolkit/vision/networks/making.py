@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision import model_directory, own_class, weights
 from toolkit.vision.directory import UNTRAINED_MODEL, new_directory
-from toolkit.vision.model_spec import CODE, ModelSpec, UnusableSpec, require_classifier
-from toolkit.vision.rebuild import TORCHVISION
-from toolkit.vision.weights import UnusableWeights
+from toolkit.vision.networks import model_directory, own_class, weights
+from toolkit.vision.networks.model_spec import CODE, ModelSpec, UnusableSpec, require_classifier
+from toolkit.vision.networks.rebuild import TORCHVISION
+from toolkit.vision.networks.weights import UnusableWeights
 
 StrPath = str | os.PathLike[str]
 _PUBLISHED = "IMAGENET1K_V1"  # the weights that the designer used

@@ -15,25 +15,25 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from toolkit.vision import distributed
-from toolkit.vision.augmentation import Augmentation
-from toolkit.vision.checkpoint import Checkpoint, Found, State
-from toolkit.vision.decoding import cores
-from toolkit.vision.device import choose_device
+from toolkit.vision.data.image_directory import ImageDirectory
+from toolkit.vision.data.images import DAMAGED
 from toolkit.vision.directory import MODEL, new_directory
-from toolkit.vision.distributed import Processes
 from toolkit.vision.errors import InvalidDatasetError, LessThanOrEqualToError
-from toolkit.vision.feed import Feed, Normalization
-from toolkit.vision.image_directory import ImageDirectory
-from toolkit.vision.images import DAMAGED
-from toolkit.vision.launch import under_torchrun
-from toolkit.vision.model_directory import OUTPUT_PATH, Untrained, load_untrained, save_trained
-from toolkit.vision.order import Sampling
-from toolkit.vision.pixels import Pixels
-from toolkit.vision.rebuild import TORCHVISION
-from toolkit.vision.report import Report
-from toolkit.vision.settings import NORMALIZATIONS, TRAINING_SET, VALIDATION_SET, Options, Settings
-from toolkit.vision.training import Training
+from toolkit.vision.networks.model_directory import OUTPUT_PATH, Untrained, load_untrained, save_trained
+from toolkit.vision.networks.rebuild import TORCHVISION
+from toolkit.vision.training import distributed
+from toolkit.vision.training.augmentation import Augmentation
+from toolkit.vision.training.checkpoint import Checkpoint, Found, State
+from toolkit.vision.training.decoding import cores
+from toolkit.vision.training.device import choose_device
+from toolkit.vision.training.distributed import Processes
+from toolkit.vision.training.feed import Feed, Normalization
+from toolkit.vision.training.launch import under_torchrun
+from toolkit.vision.training.loop import Training
+from toolkit.vision.training.order import Sampling
+from toolkit.vision.training.pixels import Pixels
+from toolkit.vision.training.report import Report
+from toolkit.vision.training.settings import NORMALIZATIONS, TRAINING_SET, VALIDATION_SET, Options, Settings
 
 _VALIDATION_BATCH = 64  # at least: no gradients, so more fits
 _TORCH_SEEDS = 2**64

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from toolkit.inscript.errors import UserErrorException
-from toolkit.vision.settings import CHECKPOINT_SECONDS
+from toolkit.vision.training.settings import CHECKPOINT_SECONDS
 
 _FILE = "checkpoint.pt"
 _UNREADABLE = (
@@ -87,8 +87,9 @@ class Checkpoint:
             content = torch.load(self._path, map_location="cpu", weights_only=True)
             identity, state, tensors = content["identity"], State(**content["state"]), content["tensors"]
         except _UNREADABLE as error:
+            reason = type(error).__name__
             raise UserErrorException(
-                f"the checkpoint {self._path} cannot be read ({type(error).__name__}): delete it to train from the start"
+                f"the checkpoint {self._path} cannot be read ({reason}): delete it to train from the start"
             ) from error
         differing = [name for name in {**identity, **self._identity} if identity.get(name) != self._identity.get(name)]
         if differing:

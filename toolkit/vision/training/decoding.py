@@ -1,7 +1,7 @@
 """Worker processes that decode images into shared memory, ahead of the training that will ask for them.
 
-A worker is `python -m toolkit.vision.decoding FOLDER WORKER PARENT`; it ends with the process PARENT, the training, and
-FOLDER is all that it shares with it:
+A worker is `python -m toolkit.vision.training.decoding FOLDER WORKER PARENT`. It ends with the process PARENT, the
+training, and FOLDER is all that it shares with it:
 
     job.json    what is to be decoded: see `Job`
     files       the paths of the images, separated by zero bytes
@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.vision.images import DAMAGED, UnreadableImage, oddities, read_image
-from toolkit.vision.order import Sampling
-from toolkit.vision.transformation import apply_deterministic
+from toolkit.vision.data.images import DAMAGED, UnreadableImage, oddities, read_image
+from toolkit.vision.data.transformation import apply_deterministic
+from toolkit.vision.training.order import Sampling
 
 PENDING, READY, DAMAGED_BUT_READY, UNREADABLE, OTHER_SIZE = range(5)
 PASSING = "passing"

@@ -1,0 +1,1 @@
+"""Networks before and after a training, and the directories that they are in."""

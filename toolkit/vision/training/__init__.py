@@ -1,0 +1,1 @@
+"""Train PyTorch Model: from decoded images to the weights of the best epoch."""
