@@ -1,0 +1,1 @@
+"""Images: files, ImageDirectories, and what is done to them before a training."""
