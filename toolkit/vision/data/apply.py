@@ -15,12 +15,12 @@ import numpy as np
 
 from toolkit.inscript.errors import UserErrorException
 from toolkit.vision.data.convert import Conversion
-from toolkit.vision.directory import IMAGES, check_output, new_directory
-from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.data.image_directory import ImageDirectory
 from toolkit.vision.data.images import DAMAGED, UnreadableImage, oddities, read_image
 from toolkit.vision.data.random_operations import TooSmall, apply_random
 from toolkit.vision.data.transformation import Transformation, apply_deterministic, load_transformation
+from toolkit.vision.directory import IMAGES, check_output, new_directory
+from toolkit.vision.errors import InvalidDatasetError
 
 DATASET = "Input image directory"  # what it is called in messages
 _FOR_TRAINING, _FOR_INFERENCE = "For training", "For inference"

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.data.image_directory import UNLABELED
 from toolkit.vision.data.image_sources import DATASET, IMAGES, Plan, Tree
 from toolkit.vision.data.images import is_image_name
+from toolkit.vision.errors import InvalidDatasetError
 
 # What an annotation is, by what the first one has.
 _TYPES = {

@@ -19,11 +19,11 @@ import numpy as np
 from toolkit.inscript.errors import UserErrorException
 from toolkit.vision.data.archives import ARCHIVE_SUFFIXES, is_archive_name, unpack
 from toolkit.vision.data.coco import download, of_coco
-from toolkit.vision.directory import IMAGES, check_output, new_directory
-from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.data.image_directory import ImageDirectory
 from toolkit.vision.data.image_sources import DATASET, Plan, Tree, plan
 from toolkit.vision.data.images import IMAGE_SUFFIXES, Header, UnreadableImage, is_image_name, read_header
+from toolkit.vision.directory import IMAGES, check_output, new_directory
+from toolkit.vision.errors import InvalidDatasetError
 
 Progress = Callable[[float, float], None]
 _AT_ONCE = (

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.vision.data.archives import is_archive_name
-from toolkit.vision.directory import META
-from toolkit.vision.errors import InvalidDatasetError
 from toolkit.vision.data.image_directory import UNLABELED, ImageDirectory, is_image_directory
 from toolkit.vision.data.images import is_image_name
+from toolkit.vision.directory import META
+from toolkit.vision.errors import InvalidDatasetError
 
 DATASET = "Input dataset"  # what it is called in messages
 IMAGES = "image"  # the folder of images in an ImageDirectory

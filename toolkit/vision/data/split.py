@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.inscript.errors import UserErrorException
+from toolkit.vision.data.image_directory import ImageDirectory
 from toolkit.vision.directory import IMAGES, check_output, new_directory
 from toolkit.vision.errors import InvalidDatasetError, NotInRangeValueError
-from toolkit.vision.data.image_directory import ImageDirectory
 
 DATASET = "Input image directory"  # what it is called in messages
 _FRACTION = "Fraction"
