@@ -77,9 +77,17 @@ def check(metrics: dict[str, object]) -> None:
     assert metrics == METRICS
 
 
+def test_vision_says_which_python_it_needs(python36: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(inscript_folder())}
+    command = [python36, "-c", "import toolkit.vision"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr.strip().endswith("ImportError: toolkit.vision needs Python 3.10 or later, and this is 3.6")
+
+
 def test_every_module_compiles(python36: str) -> None:
     package = inscript_folder() / "toolkit"
-    command = [python36, "-W", "error", "-m", "compileall", "-q", str(package)]
+    folders = [str(package / name) for name in ("inscript", "__init__.py")]
+    command = [python36, "-W", "error", "-m", "compileall", "-q", *folders]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
