@@ -16,7 +16,7 @@ from benchmarks.workers import Worker, WorkerError
 
 TITLE = "training throughput where the data path is the limit"
 
-_BATCH, _STEPS = 16, 1000
+_BATCH, _STEPS = 16, 800
 _EPOCHS = 4
 _WHAT = {
     False: "steady state",
@@ -40,7 +40,7 @@ def measure(bench: Bench) -> Iterator[Line]:
             for cold in _WHAT:
                 measures[f"{label} {cold}"] = partial(rate, worker, cold=cold, **asked)
         bench.say("everybody in turn")
-        values = medians(in_turn(measures, bench.times(5, 1), missing, warm_up=1))
+        values = medians(in_turn(measures, bench.times(3, 1), missing, warm_up=1))
         clock = _by_the_wall(workers[OURS.label], count, ours) if OURS.label in workers else ""
     for cold, how in _WHAT.items():
         what = f"training images/s, a small network, 32 px, batch {_BATCH}, CPU, {how}"

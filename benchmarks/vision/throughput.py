@@ -44,13 +44,13 @@ class Task:
 
 
 TASKS = (
-    Task("resnet18", 32, 16, 80),
-    Task("resnet18", 32, 128, 24, bfloat16=True),
-    Task("resnet18", 64, 16, 48),
-    Task("resnet18", 224, 16, 10, bfloat16=True),
-    Task("densenet121", 32, 16, 40),
-    Task("densenet121", 32, 128, 12),
-    Task("densenet121", 64, 16, 24),
+    Task("resnet18", 32, 16, 64),
+    Task("resnet18", 32, 128, 20, bfloat16=True),
+    Task("resnet18", 64, 16, 36),
+    Task("resnet18", 224, 16, 8, rounds=2, bfloat16=True),
+    Task("densenet121", 32, 16, 32),
+    Task("densenet121", 32, 128, 8),
+    Task("densenet121", 64, 16, 18),
     Task("densenet121", 224, 16, 6, rounds=2),
 )
 
