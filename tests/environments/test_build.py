@@ -119,10 +119,11 @@ def test_killed_at_any_moment(place: Store, tmp_path: Path, moment: str) -> None
     _wait_for(moment, log)
     process.kill()
     process.wait()
-    assert find(PURE.key()) is None
+    unfinished = find(PURE.key()) is None
+    assert unfinished or moment == "Installed"  # little is left to do then: on a busy machine before the kill
     lines: list[str] = []
     prefix = _ensure(PURE, log=lines.append)
-    if moment != "solved in":  # there, the folder may not have been made yet
+    if unfinished and moment != "solved in":  # there, the folder may not have been made yet
         assert any("removing what a build that ended early has left" in line for line in lines)
     assert _run(prefix, "-c", "import pygments; print(1)") == "1"
     assert not [path for path in place.building.iterdir() if path.is_dir()]
