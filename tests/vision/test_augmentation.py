@@ -52,6 +52,16 @@ def test_a_crop_is_a_window_of_the_image_and_all_windows_come(images: Any) -> No
     assert {top for top, _ in found} == {0, 1, 2} and len({left for _, left in found}) > 8
 
 
+def test_a_crop_may_have_a_border_of_its_own(images: Any) -> None:
+    result = Augmentation([["RandomCrop", 24, 4]])(images, seed=2)
+    assert result.shape == (64, 3, 24, 24)
+    bordered = torch.nn.functional.pad(images, [4] * 4)
+    for image, crop in zip(bordered, result):
+        assert any(
+            torch.equal(functional.crop(image, top, left, 24, 24), crop) for top in range(9) for left in range(17)
+        )
+
+
 def test_a_crop_that_does_not_fit_says_so(images: Any) -> None:
     with pytest.raises(UserErrorException, match="a random crop of 25 does not fit into images of 32x24 pixels"):
         Augmentation([["RandomCrop", 25]])(images, 0)

@@ -198,3 +198,21 @@ def test_perspective_and_erasing_change_every_other_image() -> None:
 def test_colour_jitter_without_factors_changes_nothing() -> None:
     assert drawn(["ColorJitter"], pictures.picture(), 2) == [pictures.picture()] * 2
     assert drawn(["RandomPerspective", 1.0], pictures.noise(1, 1), 2) == [pictures.noise(1, 1)] * 2
+
+
+def test_a_random_crop_may_have_a_border_of_its_own(tmp_path: Path) -> None:
+    """As CIFAR-10 is trained: 32 of 40 pixels, and what judges the network sees 32 pixels without a border."""
+    made = init_image_transformation(
+        tmp_path / "t", resize=False, center_crop=False, random_crop=True, random_crop_size=32, random_crop_padding=4,
+        random_horizontal_flip=False,
+    )  # fmt: skip
+    assert made.operations == (["RandomCrop", 32, 4],) and made.deterministic == []
+    assert load_transformation(tmp_path / "t") == made
+    white = Image.new("RGB", (32, 32), "white")
+    results = drawn(["RandomCrop", 32, 4], white, 100)
+    shares = {round(float(np.asarray(result).mean()) / 255, 3) for result in results}
+    assert all(result.size == (32, 32) for result in results) and len(shares) > 5 and min(shares) >= 0.76
+    with pytest.raises(
+        GreaterThanOrEqualToError, match='"Random crop padding" value should be greater than or equal to 0'
+    ):
+        init_image_transformation(tmp_path / "u", random_crop=True, random_crop_padding=-1)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 _CROP_SCALE, _CROP_RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of the area, width to height
 _ERASED_SCALE, _ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
@@ -74,7 +74,8 @@ def _rectangle(
     return round(math.sqrt(part * aspect)), round(math.sqrt(part / aspect))
 
 
-def _crop(image: Image.Image, generator: np.random.Generator, side: int) -> Image.Image:
+def _crop(image: Image.Image, generator: np.random.Generator, side: int, padding: int = 0) -> Image.Image:
+    image = ImageOps.expand(image, padding) if padding else image
     width, height = image.size
     if width < side or height < side:
         raise TooSmall(f"it has {width}x{height} pixels, and the random crop is {side}x{side}")

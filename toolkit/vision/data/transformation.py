@@ -76,6 +76,7 @@ def init_image_transformation(
     random_size: int = 256,
     random_crop: bool = False,
     random_crop_size: int = 224,
+    random_crop_padding: int = 0,
     random_horizontal_flip: bool = True,
     random_vertical_flip: bool = False,
     random_rotation: bool = False,
@@ -105,6 +106,8 @@ def init_image_transformation(
         random_size: pixels of a side of that square, 1 or more.
         random_crop: cut a square out at a random place; no image may be smaller.
         random_crop_size: pixels of a side of that square, 1 or more.
+        random_crop_padding: pixels of a black border on each side, 0 or more, that images have for that crop alone:
+            those that a network is judged by, or scores, have none, other than with `pad`.
         random_horizontal_flip: flip left and right, every other time.
         random_vertical_flip: flip top and bottom, every other time.
         random_rotation: turn by a random angle.
@@ -119,13 +122,14 @@ def init_image_transformation(
         GreaterThanOrEqualToError: a size or the padding is too small.
         NotInRangeValueError: an angle is not from 0 to 180.
     """
+    border = [random_crop_padding] if random_crop_padding else []
     chosen: list[tuple[bool, list[Any], str]] = [
         (resize, ["Resize", size], "Size"),
         (center_crop, ["CenterCrop", crop_size], "Crop size"),
         (pad, ["Pad", padding], "Padding"),
         (color_jitter, ["ColorJitter"], ""),
         (random_resized_crop, ["RandomResizedCrop", random_size], "Random size"),
-        (random_crop, ["RandomCrop", random_crop_size], "Random crop size"),
+        (random_crop, ["RandomCrop", random_crop_size, *border], "Random crop size"),
         (random_horizontal_flip, ["RandomHorizontalFlip", _HALF], ""),
         (random_vertical_flip, ["RandomVerticalFlip", _HALF], ""),
         (random_rotation, ["RandomRotation", random_rotation_degrees], "Random rotation degrees"),
@@ -245,13 +249,14 @@ def _check(operation: list[Any], parameter: str) -> None:
         GreaterThanOrEqualToError, NotInRangeValueError: naming the parameter.
     """
     name, *arguments = operation
-    for value in arguments:
+    for place, value in enumerate(arguments):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         whole = number and value == int(value) if number and abs(value) < 2**31 else False
-        if name in _SIZES and not (whole and value >= 1):
-            raise GreaterThanOrEqualToError(parameter, 1, f"It is {value!r}, and a whole number of pixels is needed.")
-        if name == "Pad" and not (whole and value >= 0):
-            raise GreaterThanOrEqualToError(parameter, 0, f"It is {value!r}, and a whole number of pixels is needed.")
+        least = 1 if name in _SIZES and place == 0 else 0
+        parameter = "Random crop padding" if name == "RandomCrop" and place == 1 else parameter
+        if name in (*_SIZES, "Pad") and not (whole and value >= least):
+            hint = f"It is {value!r}, and a whole number of pixels is needed."
+            raise GreaterThanOrEqualToError(parameter, least, hint)
         if name in _ANGLES and not (number and 0 <= value <= _MOST_DEGREES):
             raise NotInRangeValueError(parameter, 0, _MOST_DEGREES, f"It is {value!r}.")
         if name not in (*_SIZES, *_ANGLES, "Pad") and not (number and 0 <= value <= 1):
@@ -272,7 +277,7 @@ def _what_is_wrong(operations: list[Any]) -> str:
         if name == "ColorJitter" and arguments:
             return f"{name} with factors is not supported, as the designer never stores any"
         needs = 1 if name in (*_SIZES, *_ANGLES, "Pad") else 0
-        if not needs <= len(arguments) <= 1:
+        if not needs <= len(arguments) <= (2 if name == "RandomCrop" else 1):
             return f"{name} has {len(arguments)} arguments"
         try:
             _check(operation, name)

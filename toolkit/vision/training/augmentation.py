@@ -74,7 +74,8 @@ def _vertical_flip(images: Tensor, draw: Draw, p: float = 0.5) -> Tensor:
     return torch.where((draw() < p)[:, None, None, None], images.flip(-2), images)
 
 
-def _crop(images: Tensor, draw: Draw, size: int) -> Tensor:
+def _crop(images: Tensor, draw: Draw, size: int, padding: int = 0) -> Tensor:
+    images = F.pad(images, [padding] * 4) if padding else images
     height, width = images.shape[-2:]
     if size > min(height, width):
         raise UserErrorException(f"a random crop of {size} does not fit into images of {width}x{height} pixels")

@@ -81,7 +81,8 @@ def train_pytorch_model(
         keep: save the weights of the best epoch (by top-1 validation accuracy), or those of the last one.
         device: auto (a GPU where there is one), cpu, cuda, cuda:1 or mps.
         precision: of the arithmetic; auto is bfloat16 on GPUs that have it, else float32.
-        channels_last: the memory format of images and weights; auto takes it for torchvision's networks.
+        channels_last: the memory format of images and weights; auto takes it for torchvision's networks, but for
+            ResNets with few small images a step on a CPU.
         compile: send the network through torch.compile: a minute at first, then quicker steps on a GPU.
         deterministic: on a GPU, use only operations that give the same result each time; a CPU does anyway.
         processes: processes of this machine that share every step, `batch_size` images each; 0 for one a GPU. Under
