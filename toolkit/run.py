@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from toolkit import portal, stream
-from toolkit.agent import models
 from toolkit.agent import wake as agent
 from toolkit.agent.artifacts import below
 from toolkit.errors import ActivityFailedException, ExperimentExecutionException, TrackingError, UserErrorException
@@ -23,6 +22,7 @@ from toolkit.progress import spinner
 from toolkit.status import FAILED, TERMINAL, Event, last_event
 
 if TYPE_CHECKING:
+    from toolkit.agent.models import ModelVersion
     from toolkit.environment import Environment
     from toolkit.experiment import Experiment
     from toolkit.workspace import Workspace
@@ -325,7 +325,7 @@ class Run(inscript_run.Run):
         model_framework: str | None = None,
         model_framework_version: str | None = None,
         description: str | None = None,
-    ) -> models.ModelVersion:
+    ) -> ModelVersion:
         """Register a file or a folder that the run left as a version of a model in MLflow's model registry.
 
         Args:
@@ -341,6 +341,8 @@ class Run(inscript_run.Run):
             UserErrorException: the run has no such artifact, or has not ended; or MLflow does not take the name.
             TrackingError: MLflow cannot be reached.
         """
+        from toolkit.agent import models
+
         files = self.get_file_names()
         path = models.find_artifact(files, model_name, model_path)
         paths = self._experiment.workspace.paths

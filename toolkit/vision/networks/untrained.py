@@ -111,20 +111,18 @@ def network(
     if pretrained and weights_path is None:
         raise UserErrorException(f"there are no published weights of {model_name}: give a file as weights_path")
     check_output(output_path, UNTRAINED_MODEL)
-    from toolkit.vision.networks import making as untrained
+    from toolkit.vision.networks import making
 
-    untrained.write_own(output_path, *own, params, Path(os.path.abspath(source_directory or ".")), weights_path)
+    making.write_own(output_path, *own, params, Path(os.path.abspath(source_directory or ".")), weights_path)
 
 
 def _torchvision(
     output_path: StrPath, name: str, params: dict[str, Any], pretrained: bool, weights_path: StrPath | None
 ) -> None:
     check_output(output_path, UNTRAINED_MODEL)
-    from toolkit.vision.networks import (
-        making as untrained,  # torch comes with it, which who only asks for the parameters need not have
-    )
+    from toolkit.vision.networks import making  # with torch, which who only asks for the parameters need not have
 
-    untrained.write_torchvision(output_path, name, params, pretrained, weights_path)
+    making.write_torchvision(output_path, name, params, pretrained, weights_path)
 
 
 def _params(text: str) -> dict[str, Any]:

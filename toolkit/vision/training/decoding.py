@@ -39,6 +39,7 @@ from toolkit.vision.training.order import Sampling
 
 PENDING, READY, DAMAGED_BUT_READY, UNREADABLE, OTHER_SIZE = range(5)
 PASSING = "passing"
+SIZE_NOTE = r"\d+x\d+ pixels"  # the note on an image of another size
 _NICENESS = 10  # the training goes first; decoders take what it leaves
 _POLL_SECONDS = 0.002
 

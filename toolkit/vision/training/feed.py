@@ -45,8 +45,9 @@ class Feed:
 
     Args:
         labels: int64, one an image.
-        seed: of the augmentation; None leaves the images as they are.
         channels_last: the memory format of the images; the pixels are kept that way already.
+        augmentation: what is drawn anew in each epoch; None leaves the images as they are.
+        seed: of the augmentation.
     """
 
     def __init__(

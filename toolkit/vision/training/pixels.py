@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ from toolkit.vision.training.decoding import (
     PASSING,
     PENDING,
     READY,
+    SIZE_NOTE,
     Job,
     Slots,
     cores,
@@ -63,7 +65,7 @@ class Pixels:
 
     Attributes:
         height, width: of every image, in pixels.
-        array: uint8 slots x height x width x 3; `slots_of` says where the images of a batch are.
+        array: uint8 slots x height x width x 3; `wait` says where the images of a batch are.
     """
 
     def __init__(
@@ -271,9 +273,8 @@ class Pixels:
             )
 
     def _different_sizes(self) -> InvalidDatasetError:
-        found = [
-            f"{self._directory.files[image]} has {reason}" for image, reason in self.notes().items() if "x" in reason
-        ]
+        sizes = {image: reason for image, reason in self.notes().items() if re.fullmatch(SIZE_NOTE, reason)}
+        found = [f"{self._directory.files[image]} has {size}" for image, size in sizes.items()]
         return different_sizes(
             self._dataset, f"the first has {self.width}x{self.height} pixels, but {', '.join(found[:3])}"
         )
