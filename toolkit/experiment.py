@@ -56,6 +56,9 @@ class Experiment:
         """
         from toolkit.submit import submit
 
+        if hasattr(config, "submit_to"):  # what is more than one script: a sweep, say
+            run: Run = config.submit_to(self, tags or {})
+            return run
         return submit(self, config, tags or {})
 
     def get_runs(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.workspace_directory import WorkspaceDirectory
 
 __all__ = ["Home", "RunDirectory", "WorkspacePaths", "home"]
 
@@ -87,6 +88,21 @@ class WorkspacePaths:
 
     def run(self, run_id: str) -> RunDirectory:
         return RunDirectory(str(self.runs / run_id))
+
+    @property
+    def shared(self) -> WorkspaceDirectory:
+        """The folders that runs share with control scripts: data and secrets."""
+        return WorkspaceDirectory(str(self.root))
+
+    @property
+    def compute(self) -> Path:
+        """Compute targets that control scripts created, a file each; those of `workspace.yaml` go before them."""
+        return self.root / "compute"
+
+    @property
+    def catalog(self) -> Path:
+        """What is known of runs that have ended, for questions about many: made from their folders, never the truth."""
+        return self.root / "catalog.db"
 
     @property
     def active(self) -> Path:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit import gpus, snapshots
 from toolkit.agent.wake import wake
+from toolkit.binding import bind
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.images import engine
-from toolkit.inscript.files import is_within, read_json, write_json
+from toolkit.inscript.files import append_line, is_within, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.progress import bar
@@ -44,8 +45,17 @@ _OWN = (
 )
 
 
-def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> Run:
-    """Submit a run: see `Experiment.submit`."""
+def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str], parent: str | None = None) -> Run:
+    """Submit a run: see `Experiment.submit`. `parent` is the id of the run that it is a child of."""
+    definition, diff = freeze(experiment, config, tags)
+    return start(experiment, {**definition, "parent": parent} if parent else definition, diff)
+
+
+def freeze(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> tuple[dict[str, Any], bytes]:
+    """Check a run and freeze its sources: its whole definition, and the uncommitted changes as `git diff` shows them.
+
+    It can be started more than once, each time with another `new_id`.
+    """
     workspace = experiment.workspace
     began = time.time()
     definition = define(experiment, config, tags)
@@ -82,9 +92,22 @@ def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
             for key in ("repository_uri", "branch", "commit", "dirty", "untracked", "untracked_count", "diff_truncated")
         }
         definition["properties"].update(commit.properties())
-    _create(workspace.paths, experiment, definition, commit.diff if commit else b"")
-    wake(workspace.paths)
+    return definition, commit.diff if commit else b""
+
+
+def start(experiment: Experiment, definition: dict[str, Any], diff: bytes = b"") -> Run:
+    """Write the run directory of a definition and wake the agent."""
+    paths = experiment.workspace.paths
+    _create(paths, experiment, definition, diff)
+    if definition.get("parent"):
+        append_line(paths.run(definition["parent"]).submitted_children, definition["id"])
+    wake(paths)
     return _run(experiment, definition["id"])
+
+
+def new_id(experiment: Experiment) -> str:
+    """The id of a new run: `<experiment>_<unix seconds>_<8 hex>`."""
+    return f"{experiment.name}_{int(time.time())}_{secrets.token_hex(4)}"
 
 
 def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> dict[str, Any]:
@@ -106,16 +129,19 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
         raise UserErrorException(f"max_run_duration_seconds is {seconds!r}; it must be a number of seconds above 0")
     environment = _environment(run_config.environment, target, workspace)
+    bound = bind(workspace, config)
     return {
-        "id": f"{experiment.name}_{int(time.time())}_{secrets.token_hex(4)}",
+        "id": new_id(experiment),
+        "type": "azureml.scriptrun",
         "experiment": experiment.name,
         "workspace": workspace.name,
         "target": target,
         "target_settings": settings.compute_targets[target],
         "source_directory": os.path.abspath(config.source_directory),
         "script": config.script,
-        "command": config.command_line,
-        "arguments": config.argument_list,
+        "command": bound.command,
+        "arguments": bound.arguments,
+        "data": bound.record,
         "environment": environment,
         "environment_variables": _variables(run_config.environment_variables),
         "max_run_duration_seconds": seconds,

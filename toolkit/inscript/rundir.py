@@ -12,6 +12,8 @@ heartbeat  launcher.lock        touched and held by the launcher while it lives
 tracking.json                   how far MLflow has it, by the tracker
 spool/*.jsonl                   what scripts logged, append-only, one file a process
 artifacts/                      what scripts uploaded
+children.txt                    the ids of runs that were submitted as children, one a line
+children/<id>/                  run directories of children that are logged by a process and not submitted
 azureml-logs/                   build, control and driver logs
 work/                           the working copy: outputs/ and logs/ are in it
 """
@@ -89,6 +91,14 @@ class RunDirectory:
     @property
     def spool(self) -> str:
         return self._at("spool")
+
+    @property
+    def children(self) -> str:
+        return self._at("children")
+
+    @property
+    def submitted_children(self) -> str:
+        return self._at("children.txt")
 
     @property
     def artifacts(self) -> str:

@@ -26,7 +26,7 @@ from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.targets import docker_options, launched, variables
 from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
-from toolkit.targets.mount import inscript_folder, launcher_command
+from toolkit.targets.mount import inscript_folder, launcher_command, python_path
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -67,7 +67,7 @@ class DockerTarget:
             run=job.run,
             command=variables.command(job, _script_python(job, python)),
             environment=environment,
-            path_prefixes={"PYTHONPATH": [str(inscript_folder())]},
+            path_prefixes={"PYTHONPATH": python_path()},
             snapshot={"store": str(self._paths.snapshots), "id": job.definition["snapshot"]["id"]},
             container=self._container(job, python),
             max_seconds=float(job.definition["max_run_duration_seconds"] or 0),

@@ -18,7 +18,7 @@ from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths
 from toolkit.targets import launched, variables
 from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
-from toolkit.targets.mount import inscript_folder, launcher_command
+from toolkit.targets.mount import launcher_command, python_path
 
 LAUNCH_SECONDS = 30.0  # a launcher that has not said it lives by then never will
 
@@ -43,7 +43,7 @@ class LocalTarget:
         if job.gpus:
             environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.visible for gpu in job.gpus)
-        prefixes = {"PYTHONPATH": [str(inscript_folder())]}
+        prefixes = {"PYTHONPATH": python_path()}
         folder = Path(python).parent
         if not job.environment["user_managed"]:  # an interpreter of ours: its programs come first
             prefixes["PATH"] = [str(folder)]

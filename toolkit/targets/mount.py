@@ -1,4 +1,4 @@
-"""What a script may import of the toolkit, copied by content for the path of runs: the in-script side and `vision`."""
+"""What a script may import of the toolkit, copied by content for the path of runs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from toolkit.inscript.launcher import main
 sys.exit(main(sys.argv[2]))
 """
 PACKAGE = Path(__file__).resolve().parent.parent
-PARTS = ("inscript", "vision")
+PARTS = ("inscript", "data", "vision", "compat")
 
 
 def inscript_folder() -> Path:
-    """The folder to put on PYTHONPATH: it holds `toolkit/` with the in-script side and `vision`, and nothing else.
+    """The folder that holds `toolkit/` with what scripts may import, and nothing else.
 
     Made once a version, whole or not at all; a copy, so that an upgrade of the toolkit changes no run that goes on.
     """
@@ -57,6 +57,12 @@ def inscript_folder() -> Path:
             if not folder.is_dir():
                 raise
     return folder
+
+
+def python_path() -> list[str]:
+    """What every run gets on its PYTHONPATH: the toolkit for scripts, and the `azureml` names."""
+    folder = inscript_folder()
+    return [str(folder), str(folder / "toolkit" / "compat")]
 
 
 def launcher_command(python: str, run_root: str, log: str = "") -> list[str]:
