@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.conftest import Submit
-from toolkit import Experiment, UserErrorException, Workspace
+from tests.conftest import Submit, wait_until
+from toolkit import Experiment, Run, UserErrorException, Workspace
 
 
 @pytest.mark.parametrize("name", ["a", "9", "day1-experiment-train", "A_b-C", "a" * 255])
@@ -74,3 +74,70 @@ def test_runs_are_listed_the_newest_first_and_by_tag(submit: Submit, workspace: 
     assert {*workspace.experiments} == {"listed", "other"}
     assert [found.name for found in Experiment.list(workspace, "other")] == ["other"]
     assert workspace.get_run(tagged.id).experiment.name == "listed"
+
+
+def logged(workspace: Workspace, name: str) -> Experiment:
+    """An experiment that has a run, which has ended."""
+    experiment = Experiment(workspace, name)
+    with experiment.start_logging(snapshot_directory=None) as run:
+        run.log("loss", 1)
+    wait_until(lambda: not (workspace.paths.untracked / run.id).exists())
+    return experiment
+
+
+def test_an_archived_experiment_is_not_listed_and_takes_no_runs(workspace: Workspace) -> None:
+    experiment = logged(workspace, "old")
+    experiment.archive()
+    assert experiment.archived_time is not None
+    assert Experiment.list(workspace) == [] and "old" not in workspace.experiments
+    assert [found.name for found in Experiment.list(workspace, view_type="ArchivedOnly")] == ["old"]
+    assert [found.name for found in Experiment.list(workspace, view_type="All")] == ["old"]
+    with pytest.raises(UserErrorException, match="'old' is archived and takes no runs"):
+        experiment.start_logging(snapshot_directory=None)
+    with pytest.raises(UserErrorException, match="keeps its name"):
+        experiment.reactivate(new_name="new")
+    experiment.reactivate()
+    assert [found.name for found in Experiment.list(workspace)] == ["old"]
+    with pytest.raises(UserErrorException, match="ActiveOnly, ArchivedOnly, All"):
+        Experiment.list(workspace, view_type="Some")
+
+
+def test_tags_of_an_experiment(workspace: Workspace) -> None:
+    experiment = logged(workspace, "tagged")
+    experiment.set_tags({"team": "blue", "year": 2026})
+    experiment.tag("kept")
+    experiment.remove_tags(["year"])
+    assert Experiment(workspace, "tagged").tags == {"team": "blue", "kept": ""}
+    assert [found.name for found in Experiment.list(workspace, tags={"team": "blue"})] == ["tagged"]
+    assert Experiment.list(workspace, tags={"team": "red"}) == []
+
+
+def test_a_deleted_experiment_comes_back_with_its_next_run(workspace: Workspace) -> None:
+    from mlflow import MlflowClient
+
+    experiment = logged(workspace, "gone")
+    (run,) = experiment.get_runs()
+    going = experiment.start_logging(snapshot_directory=None)
+    with pytest.raises(UserErrorException, match="has runs that go on"):
+        Experiment.delete(workspace, experiment.id)
+    going.complete()
+    wait_until(lambda: not (workspace.paths.active / going.id).exists())
+    Experiment.delete(workspace, experiment.id)
+    assert Experiment.list(workspace, view_type="All") == []
+    client = MlflowClient(workspace.get_mlflow_tracking_uri())
+    assert client.get_experiment_by_name("gone").lifecycle_stage == "deleted"
+    with pytest.raises(UserErrorException, match="there is no experiment 'gone'; the workspace has: none"):
+        Experiment.delete(workspace, "gone")
+    logged(workspace, "gone")
+    assert {found.id for found in Experiment(workspace, "gone").get_runs()} >= {run.id, going.id}
+    assert [found.name for found in Experiment.list(workspace)] == ["gone"]
+    assert client.get_experiment_by_name("gone").lifecycle_stage == "active"
+
+
+def test_runs_of_a_status(workspace: Workspace) -> None:
+    experiment = logged(workspace, "many")
+    with pytest.raises(ValueError), experiment.start_logging(snapshot_directory=None) as failed:
+        raise ValueError
+    assert [run.id for run in experiment.get_runs(status="Failed")] == [failed.id]
+    assert [run.id for run in Run.list(experiment, status="Failed")] == [failed.id]
+    assert len([*experiment.get_runs()]) == 2

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.inscript.logged_run import path_of
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.inscript.workspace_directory import WorkspaceDirectory
 
@@ -87,7 +88,8 @@ class WorkspacePaths:
         return self.root / "runs"
 
     def run(self, run_id: str) -> RunDirectory:
-        return RunDirectory(str(self.runs / run_id))
+        """The run directory of a run id; a logged child's is inside its parent's."""
+        return RunDirectory(path_of(str(self.runs), run_id))
 
     @property
     def shared(self) -> WorkspaceDirectory:

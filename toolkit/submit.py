@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -12,25 +13,26 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import gpus, snapshots
+from toolkit import distributed, gpus, snapshots
 from toolkit.agent.wake import wake
 from toolkit.binding import bind
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.images import engine
+from toolkit.inscript import logged_run
 from toolkit.inscript.files import append_line, is_within, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.progress import bar
+from toolkit.run_configuration import effective_target
 from toolkit.snapshots import git
 from toolkit.status import COMPLETED, NOT_STARTED, Event, append_event
 from toolkit.targets import registry
 
 if TYPE_CHECKING:
-    from toolkit.configuration import WorkspaceConfiguration
-    from toolkit.environment import Environment
     from toolkit.experiment import Experiment
     from toolkit.run import Run
-    from toolkit.script_run_config import RunConfiguration, ScriptRunConfig
+    from toolkit.run_configuration import RunConfiguration
+    from toolkit.script_run_config import ScriptRunConfig
     from toolkit.workspace import Workspace
 
 # Of the submitter's environment: what would tie the script to the submitter's own run or Python.
@@ -45,10 +47,28 @@ _OWN = (
 )
 
 
-def submit(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str], parent: str | None = None) -> Run:
+def submit(
+    experiment: Experiment,
+    config: ScriptRunConfig,
+    tags: dict[str, str],
+    parent: str | None = None,
+    run_id: str | None = None,
+) -> Run:
     """Submit a run: see `Experiment.submit`. `parent` is the id of the run that it is a child of."""
+    if run_id is not None:
+        _check_id(experiment, run_id)
     definition, diff = freeze(experiment, config, tags)
-    return start(experiment, {**definition, "parent": parent} if parent else definition, diff)
+    definition.update({key: value for key, value in (("parent", parent), ("id", run_id)) if value is not None})
+    return start(experiment, definition, diff)
+
+
+def _check_id(experiment: Experiment, run_id: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]{0,200}", run_id, re.ASCII):
+        raise UserErrorException(
+            f"'{run_id}' cannot be the id of a run: use 1 to 200 letters, digits, hyphens and underscores"
+        )
+    if os.path.exists(experiment.workspace.paths.run(run_id).root):
+        raise UserErrorException(f"there is a run '{run_id}' in the workspace already: leave run_id out")
 
 
 def freeze(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> tuple[dict[str, Any], bytes]:
@@ -122,13 +142,13 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         raise UserErrorException(f"submit takes a ScriptRunConfig, not a {type(config).__name__}")
     workspace, run_config = experiment.workspace, config.run_config
     settings = workspace.configuration
-    target = _target(run_config, settings)
+    target = effective_target(run_config, settings)
     registry.check(target, settings, workspace.paths.configuration)
     _check_script(config)
     seconds = run_config.max_run_duration_seconds
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
         raise UserErrorException(f"max_run_duration_seconds is {seconds!r}; it must be a number of seconds above 0")
-    environment = _environment(run_config.environment, target, workspace)
+    environment = _environment(run_config, target, workspace)
     bound = bind(workspace, config)
     return {
         "id": new_id(experiment),
@@ -142,23 +162,17 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         "command": bound.command,
         "arguments": bound.arguments,
         "data": bound.record,
+        "distributed": distributed.plan(run_config),
         "environment": environment,
         "environment_variables": _variables(run_config.environment_variables),
         "max_run_duration_seconds": seconds,
         "tags": {str(key): str(value) for key, value in tags.items()},
         "properties": {"_azureml.ComputeTargetType": settings.compute_targets[target]["type"]},
-        "user": _user(),
+        "user": user(),
     }
 
 
-def _target(run_config: RunConfiguration, settings: WorkspaceConfiguration) -> str:
-    """The target of a run. As in Azure ML SDK v1, a local run with `environment.docker.enabled` is a container."""
-    if run_config.target == "local" and run_config.environment.docker.enabled:
-        return next((name for name, one in settings.compute_targets.items() if one["type"] == "docker"), "docker")
-    return run_config.target
-
-
-def _environment(environment: Environment, target: str, workspace: Workspace) -> dict[str, Any]:
+def _environment(run_config: RunConfiguration, target: str, workspace: Workspace) -> dict[str, Any]:
     """What the definition says of the environment, for the target that it is to run on.
 
     Raises:
@@ -166,7 +180,7 @@ def _environment(environment: Environment, target: str, workspace: Workspace) ->
         ContainerEngineUnreachable: the target needs a container engine that does not answer.
         UserErrorException: something in the environment cannot work.
     """
-    settings = workspace.configuration
+    settings, environment = workspace.configuration, run_config.environment
     image, address = registry.images_of(target, settings, workspace.paths.configuration)
     gpu_count = int(settings.compute_targets[target].get("gpus", 0))
     if gpu_count:
@@ -174,11 +188,12 @@ def _environment(environment: Environment, target: str, workspace: Workspace) ->
     if address:
         engine.ping(address)
     resolved = environment.resolve(settings.package_source, image, bool(gpu_count))
+    resolved["docker"] = run_config.docker.over(resolved["docker"])
     if image is not None:
         from toolkit.targets import docker_options
 
         docker_options.check(resolved["docker"])
-    for notice in environment.notices(image, bool(gpu_count)):
+    for notice in (*environment.notices(image, bool(gpu_count)), *distributed.notices(run_config, gpu_count)):
         print(f"toolkit: {notice}", file=sys.stderr)
     return {**resolved, "engine": address}
 
@@ -206,7 +221,7 @@ def _variables(variables: dict[str, Any]) -> dict[str, str]:
     return {str(key): str(value) for key, value in variables.items()}
 
 
-def _user() -> str:
+def user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
@@ -271,21 +286,28 @@ def import_offline_run(experiment: Experiment, run_id: str) -> Run:
     with storage_errors(f"cannot import {run_id}", paths.runs):
         shutil.rmtree(staging.root, ignore_errors=True)
         shutil.copytree(source.root, staging.root)
-        created = os.stat(source.definition).st_mtime
-        definition = {
-            **offline,
-            "experiment": experiment.name,
-            "workspace": experiment.workspace.name,
-            "number": experiment.add_run(run_id),
-            "target": "offline",
-            "environment": {"name": "", "user_managed": True},
-            "submitted": created,
-            "user": _user(),
-        }
-        write_json(staging.definition, definition)
-        append_event(staging, Event(NOT_STARTED, time=created))
-        append_event(staging, Event(COMPLETED))
-        (paths.untracked / run_id).touch()
+        _adopt(experiment, staging, run_id)
         os.rename(staging.root, paths.run(run_id).root)
     wake(paths)
     return _run(experiment, run_id)
+
+
+def _adopt(experiment: Experiment, offline: RunDirectory, run_id: str) -> None:
+    """Make the copy of an offline run, and of its children, a run of this experiment that has ended."""
+    created = os.stat(offline.definition).st_mtime
+    definition = {
+        **read_json(offline.definition),
+        "experiment": experiment.name,
+        "workspace": experiment.workspace.name,
+        "number": experiment.add_run(run_id),
+        "target": "offline",
+        "environment": {"name": "", "user_managed": True},
+        "submitted": created,
+        "user": user(),
+    }
+    write_json(offline.definition, definition)
+    append_event(offline, Event(NOT_STARTED, time=created))
+    append_event(offline, Event(COMPLETED))
+    (experiment.workspace.paths.untracked / run_id).touch()
+    for child in logged_run.children(offline):
+        _adopt(experiment, RunDirectory(os.path.join(offline.children, child)), child)

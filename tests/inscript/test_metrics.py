@@ -27,7 +27,7 @@ def table(**columns: list[object]) -> dict[str, object]:
         ([scalar(0.3)], 0.3),
         ([scalar(None)], None),
         ([scalar(0.3), scalar(0.2), scalar(0.1)], [0.3, 0.2, 0.1]),
-        ([a_list(1)], 1),
+        ([a_list(1)], [1]),  # v1 gave 1
         ([a_list(1, 2)], [1, 2]),
         ([a_list(1, 2), a_list(3)], [1, 2, 3]),
         ([scalar(1), a_list(2, 3)], [1, 2, 3]),
@@ -37,6 +37,7 @@ def table(**columns: list[object]) -> dict[str, object]:
         }),
         ([table(x=[1, 2, 3], y=[4, 5])], {"x": [1, 2, 3], "y": [4, 5, None]}),
         ([{"kind": "image", "name": "loss", "value": "plot_0.png"}], "plot_0.png"),
+        ([{"kind": "residuals", "name": "loss", "value": "loss.json"}], "loss.json"),
     ],
 )  # fmt: skip
 def test_shapes_of_v1(records: list[dict[str, object]], shape: object) -> None:

@@ -108,7 +108,7 @@ def test_it_keeps_everything(run: OfflineRun) -> None:
 
 
 def test_it_has_the_interface_of_a_submitted_run(run: OfflineRun) -> None:
-    assert run.experiment.name == run.experiment.workspace.name == "offline"
+    assert run.experiment.name == "offline" and run.experiment.workspace.name
     assert run.parent is None and run.get_status() == "Running"
     assert {name for name in dir(Run.__mro__[1]) if not name.startswith("_")} <= {*dir(run)}
 
@@ -136,7 +136,9 @@ def test_child_runs(run: OfflineRun) -> None:
     child.log("loss", 1.0)
     run.log("loss", 2.0)
     assert (child.get_metrics(), run.get_metrics()) == ({"loss": 1.0}, {"loss": 2.0})
-    assert {path.name for path in home().offline.iterdir()} == {run.id, child.id}
+    assert child.parent is not None and child.parent.id == run.id
+    assert [kept.id for kept in run.get_children()] == [child.id]  # the other one logged nothing
+    assert [path.name for path in home().offline.iterdir()] == [run.id]
 
 
 def test_a_script_that_is_run_by_hand(tmp_path: Path, toolkit_home: Path) -> None:

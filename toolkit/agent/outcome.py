@@ -15,6 +15,14 @@ _TAIL_BYTES = 8192
 def finalizing(run: RunDirectory, definition: dict[str, Any]) -> Event:
     """The Finalizing event of a run that has ended: what its terminal status will be, and why."""
     record = read_json(run.exit)
+    if record is None and definition.get("logged"):
+        if os.path.exists(run.cancel):
+            return Event(FINALIZING, outcome=CANCELED, reason="cancelled")
+        return _failed(
+            "LoggerLost",
+            "the process that logged the run was ended from outside (kill -9, or the machine went down) before "
+            "run.complete(); what it had logged is kept",
+        )
     if record is None:
         message = (
             "the launcher of the run was ended from outside (kill -9, or the machine went down), so how the script "
@@ -36,6 +44,8 @@ def _explain(run: RunDirectory, record: dict[str, Any], definition: dict[str, An
     what = definition.get("script") or "the command"
     reason = record["reason"]
     container = read_json(run.plan, {}).get("container", {})
+    if reason == "failed":  # as the process that logged it said
+        return record["error_code"], record["message"]
     if reason == "not_started":
         return "NotStarted", record["message"]
     if reason == "container_ended":

@@ -21,13 +21,16 @@ from toolkit.agent.tracker_process import TrackerProcess, mlflow_version
 from toolkit.environments import store
 from toolkit.environments.request import Request
 from toolkit.errors import ContainerEngineUnreachable, ToolkitError
+from toolkit.experiment import add_run
 from toolkit.gpus import Gpu
 from toolkit.images import image as images
-from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript import logged_run
+from toolkit.inscript.files import claim_json, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.status import Event, append_event
 from toolkit.targets.base import ComputeTarget, Handle, Job, LaunchError, Phase, Plan
+from toolkit.targets.logged import LoggedTarget
 from toolkit.targets.registry import create
 
 FINALIZING_SECONDS = 10.0  # how long the end of a run waits for MLflow; what is left follows later
@@ -66,9 +69,11 @@ class Reconciler:
         self.runs: dict[str, ActiveRun] = {}
         self._builds = Builds(paths)
         self._targets: dict[str, ComputeTarget] = {}
+        self._logged = LoggedTarget()
         self._leases = Leases(home().gpu_leases, paths.agent_lock)
-        self._configured = 0.0
+        self._configured = (0, 0)
         self._held: Counter[str] = Counter()  # slots that are taken, by pool
+        self._children: set[str] = set()  # logged children that are taken up
         self._full: set[str] = set()  # pools in which somebody waits: who comes later waits behind
 
     def step(self) -> None:
@@ -104,9 +109,24 @@ class Reconciler:
     # -- what there is --------------------------------------------------------------------------------------------
 
     def _find_new(self) -> None:
+        for run in [*self.runs.values()]:
+            self._mark_logged_children(run)
         for run_id in _names(self.paths.active):
             if run_id not in self.runs:
                 self._adopt(run_id)
+
+    def _mark_logged_children(self, run: ActiveRun) -> None:
+        """Take up the children that a script logs: it may not be able to mark them itself, in a container say."""
+        for child_id in logged_run.logged_children(run.directory):
+            if child_id in self._children:
+                continue
+            self._children.add(child_id)
+            directory = self.paths.run(child_id)
+            if status.last_event(directory).status in status.TERMINAL:
+                continue
+            add_run(self.paths, run.definition["experiment"], child_id)
+            for folder in (self.paths.active, self.paths.untracked):
+                (folder / child_id).touch()
 
     def _adopt(self, run_id: str) -> None:
         directory = self.paths.run(run_id)
@@ -134,10 +154,7 @@ class Reconciler:
             pass
 
     def _reload_targets(self) -> None:
-        try:
-            changed = self.paths.configuration.stat().st_mtime
-        except FileNotFoundError:
-            changed = -1.0
+        changed = configuration.changed(self.paths.configuration)
         if changed == self._configured:
             return
         self._configured = changed
@@ -154,6 +171,8 @@ class Reconciler:
 
     def _target(self, run: ActiveRun) -> ComputeTarget:
         """The run's target; one that was taken out of the configuration, as it was when the run was submitted."""
+        if run.definition.get("logged"):
+            return self._logged
         name = run.definition["target"]
         if name not in self._targets:
             settings = {key: value for key, value in run.definition["target_settings"].items() if key != "shares"}
@@ -279,7 +298,7 @@ class Reconciler:
         by_target: dict[str, list[ActiveRun]] = {}
         for run in self.runs.values():
             if run.handle is not None:
-                by_target.setdefault(run.definition["target"], []).append(run)
+                by_target.setdefault(self._target(run).name, []).append(run)
         for name, runs in by_target.items():
             try:
                 phases = self._target(runs[0]).poll([run.handle for run in runs if run.handle])
@@ -294,6 +313,7 @@ class Reconciler:
         if phase is Phase.LOST:
             self._target(run).cancel(run.handle, 0)  # nothing of it goes on unseen
         if phase in (Phase.ENDED, Phase.LOST):
+            self._mark_logged_children(run)  # those of its last moment
             self._enter(run, finalizing(run.directory, run.definition))
             run.handle = None  # its slot is free
             self.tracker.poke()
@@ -305,6 +325,7 @@ class Reconciler:
     # -- how it ends ----------------------------------------------------------------------------------------------
 
     def _cancel(self, run: ActiveRun) -> None:
+        self._cancel_children(run)
         if run.handle is None:
             self._builds.forget(run.directory)
             self._enter(run, Event(status.FINALIZING, outcome=status.CANCELED, reason="cancelled before it started"))
@@ -321,6 +342,13 @@ class Reconciler:
         elif now > run.cancel_sent + grace + FORCE_SECONDS:
             target.cancel(run.handle, 0)
 
+    def _cancel_children(self, run: ActiveRun) -> None:
+        """The children of a run that failed or was cancelled end with it."""
+        for child_id in logged_run.children(run.directory):
+            child = self.paths.run(child_id)
+            if os.path.exists(child.definition) and status.last_event(child).status not in status.TERMINAL:
+                claim_json(child.cancel, {"time": time.time(), "by": os.getpid(), "parent": run.id})
+
     def _fail(self, run: ActiveRun, code: str, message: str) -> None:
         self._builds.forget(run.directory)
         error = {"code": code, "message": message}
@@ -334,6 +362,8 @@ class Reconciler:
         if not self.tracker.is_done(run.directory) and waited < FINALIZING_SECONDS and not self.tracker.is_down():
             return
         event = run.event
+        if event.outcome != status.COMPLETED:
+            self._cancel_children(run)
         self._enter(run, Event(event.outcome, reason=event.reason, error=event.error))
         (self.paths.active / run.id).unlink(missing_ok=True)
         del self.runs[run.id]

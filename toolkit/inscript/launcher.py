@@ -25,6 +25,7 @@ from typing import Any, Dict, Optional
 from toolkit.inscript import processes
 from toolkit.inscript.files import claim_json, read_json, write_json
 from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
+from toolkit.inscript.wake import wake
 
 HEARTBEAT_SECONDS = 5.0
 LEFTOVER_GRACE_SECONDS = 2.0  # for processes that the script left behind when it ended
@@ -40,7 +41,7 @@ def main(run_directory: str) -> int:
     launcher = Launcher(run, plan)
     record = launcher.run_script()
     _record_exit(run, record)
-    _wake(str(plan.get("wake") or ""))
+    wake(str(plan.get("wake") or ""))
     os.close(lock)
     return 0
 
@@ -79,18 +80,6 @@ def _record_exit(run: RunDirectory, record: Dict[str, Any]) -> None:
             os.unlink(reserve)
         if not os.path.exists(run.exit):
             write_json(run.exit, record)
-
-
-def _wake(pipe: str) -> None:
-    """Tell the agent that there is news; without an agent nobody reads, and that is fine."""
-    if not pipe:
-        return
-    try:
-        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        os.write(descriptor, b"\n")
-        os.close(descriptor)
-    except OSError:
-        pass
 
 
 class Launcher:

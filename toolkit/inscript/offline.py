@@ -2,13 +2,14 @@
 
 import os
 import sys
+import time
 from typing import Any, Dict, List, Optional
 
-from toolkit.inscript import metrics
+from toolkit.inscript import details, logged_run
 from toolkit.inscript import run as online
 from toolkit.inscript.files import write_json
 from toolkit.inscript.rundir import RunDirectory
-from toolkit.inscript.spool import Spool, read_all
+from toolkit.inscript.spool import Spool
 from toolkit.inscript.values import warn_once
 
 QUIET = "TOOLKIT_OFFLINE_QUIET"  # set it to silence the "Attempted to …" lines
@@ -41,15 +42,20 @@ class OfflineRun(online.Run):
 
     def __init__(self, directory: RunDirectory) -> None:
         online.Run.__init__(self, directory)
-        self._created = online.now()
+        self._created = details.utc(time.time())
         self._spool = Spool(directory.spool, on_create=self._describe)  # nothing on disk before something is logged
 
     def _describe(self) -> None:
+        parent = self.parent
+        if parent is not None and not os.path.exists(parent._directory.definition):
+            os.makedirs(parent._directory.root, 0o700, exist_ok=True)
+            parent._describe()
         write_json(
             self._directory.definition,
             {
                 "id": self.id,
                 "experiment": "offline",
+                "parent": parent.id if parent is not None else None,
                 "script": sys.argv[0],
                 "arguments": sys.argv[1:],
                 "created": self._created,
@@ -58,12 +64,20 @@ class OfflineRun(online.Run):
         )
 
     @property
-    def experiment(self) -> online.ScriptExperiment:
-        return online.ScriptExperiment("offline", online.ScriptWorkspace("offline"))
+    def experiment(self) -> Any:
+        """An experiment called "offline", of the workspace that a config.json names, else of this machine's own."""
+        from toolkit.inscript.workspace import offline_workspace
+
+        return online.ScriptExperiment("offline", offline_workspace())
 
     @property
-    def parent(self) -> None:
-        return None
+    def parent(self) -> "Optional[OfflineRun]":
+        """The offline run that this one is a child of, or None."""
+        before, _, _ = self.id.rpartition(".")
+        return self._relative(before) if before else None
+
+    def _relative(self, run_id: str) -> "OfflineRun":
+        return OfflineRun(online.directory_of(self._directory, run_id))
 
     def __enter__(self) -> "OfflineRun":
         _say("[START] Run %s context" % self.id)
@@ -130,15 +144,21 @@ class OfflineRun(online.Run):
         _say("Attempted to flush run with id %s" % self.id)
         online.Run.flush(self, timeout_seconds)
 
-    def get_metrics(
-        self,
-        name: Optional[str] = None,
-        recursive: bool = False,
-        run_type: Optional[str] = None,
-        populate: bool = False,
-    ) -> Dict[str, Any]:
-        self._spool.flush()
-        return metrics.collect(read_all(self._directory.spool), name)
+    def log_confusion_matrix(self, name: str, value: Any, description: str = "") -> None:
+        _say("Attempted to log confusion_matrix metric %s:\n%s" % (name, value))
+        online.Run.log_confusion_matrix(self, name, value, description)
+
+    def log_accuracy_table(self, name: str, value: Any, description: str = "") -> None:
+        _say("Attempted to log accuracy_table metric %s:\n%s" % (name, value))
+        online.Run.log_accuracy_table(self, name, value, description)
+
+    def log_residuals(self, name: str, value: Any, description: Optional[str] = None) -> None:
+        _say("Attempted to log residual metric %s:\n%s" % (name, value))
+        online.Run.log_residuals(self, name, value)
+
+    def log_predictions(self, name: str, value: Any, description: Optional[str] = None) -> None:
+        _say("Attempted to log predictions metric %s:\n%s" % (name, value))
+        online.Run.log_predictions(self, name, value)
 
     def complete(self, _set_status: bool = True) -> None:
         self._spool.flush()
@@ -158,9 +178,21 @@ class OfflineRun(online.Run):
     def get_status(self) -> str:
         return "Running"
 
+    def get_detailed_status(self) -> Dict[str, str]:
+        return {"status": "Running", "details": "offline"}
+
+    def get_details(self) -> Dict[str, Any]:
+        return dict(online.Run.get_details(self), status="Running", target="offline")
+
+    def wait_for_completion(
+        self, show_output: bool = False, wait_post_processing: bool = False, raise_on_error: bool = True
+    ) -> Dict[str, Any]:
+        """Nothing to wait for: what an offline run logs is kept as it is logged."""
+        return self.get_details()
+
     def child_run(
         self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: Optional[object] = None
     ) -> "OfflineRun":
-        """Another offline run, `<id>.<name>`, beside this one."""
-        root = os.path.dirname(self._directory.root)
-        return OfflineRun.begin(root, run_id or "%s.%s" % (self.id, name or _unique()))
+        """Another offline run, `<id>.<name>`, inside this one."""
+        directory = logged_run.child_directory(self._directory, (run_id or "").split(".")[-1] or name or _unique())
+        return OfflineRun(directory)

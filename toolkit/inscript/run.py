@@ -1,45 +1,45 @@
 """`Run` as a script sees it: what it logs goes into the run directory, in one file write a call."""
 
+import json
 import os
 import shutil
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
-from toolkit.inscript import metrics
+from toolkit.inscript import details, logged_run, metrics
 from toolkit.inscript.errors import RunEnvironmentException, UserErrorException
-from toolkit.inscript.files import read_json
+from toolkit.inscript.files import claim_json, is_within, read_json
+from toolkit.inscript.registering import RegistersModels
+from toolkit.inscript.run_metrics import RunMetrics
 from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
-from toolkit.inscript.spool import Spool, read_all
-from toolkit.inscript.values import is_many, to_list, to_scalar, to_text, warn_once
+from toolkit.inscript.spool import read_all
+from toolkit.inscript.values import warn_once
+from toolkit.inscript.wake import wake_agent_of
 
-LARGEST_STEP = 2**63 - 1  # what a database holds
-
-
-class ScriptWorkspace:
-    """The workspace of a submitted run, as far as a script can know it: its name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+POLL_SECONDS = 0.05
+MOST_CHILDREN = 10000  # in one call of create_children
 
 
 class ScriptExperiment:
-    """The experiment of a submitted run: its name and its workspace's."""
+    """The experiment of a submitted run: its name and its workspace."""
 
-    def __init__(self, name: str, workspace: ScriptWorkspace) -> None:
+    def __init__(self, name: str, workspace: Any) -> None:
         self.name = name
         self.workspace = workspace
 
+    def __repr__(self) -> str:
+        return "Experiment(workspace=%r, name=%r)" % (self.workspace.name, self.name)
 
-class Run:
+
+class Run(RunMetrics, RegistersModels):
     """One run. Inside a script, get it by `Run.get_context()`.
 
     No method that logs ever raises into the training, waits for a server or opens a connection.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
-        self._directory = directory
-        self._spool = Spool(directory.spool)
+    RUN_PATH = "/runs/{0}"
+    EXPERIMENT_NAME_PATH = "/experiments/{0}"
 
     @classmethod
     def get_context(cls, allow_offline: bool = True, used_for_context_manager: bool = False, **kwargs: object) -> "Run":
@@ -50,124 +50,122 @@ class Run:
         """
         return current(allow_offline)
 
+    @classmethod
+    def get_submitted_run(cls, **kwargs: object) -> "Run":
+        """The submitted run around this process: what `get_context` was called before.
+
+        Raises:
+            RunEnvironmentException: outside a submitted run.
+        """
+        return cls.get_context(allow_offline=False)
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
     @property
     def id(self) -> str:
         """The run id: `<experiment>_<unix seconds>_<8 hex>`."""
         return self._directory.id
 
     @property
-    def experiment(self) -> ScriptExperiment:
-        definition = self._definition()
-        workspace = ScriptWorkspace(str(definition.get("workspace", "")))
-        return ScriptExperiment(str(definition.get("experiment", "")), workspace)
+    def experiment(self) -> Any:
+        """The experiment of the run: its `name` and its `workspace`."""
+        from toolkit.inscript.workspace import ScriptWorkspace
+
+        return ScriptExperiment(str(self._definition().get("experiment", "")), ScriptWorkspace())
 
     @property
-    def parent(self) -> "Optional[Run]":
-        """The run that this one is a child of, or None."""
-        parent = self._definition().get("parent")
-        if not parent:
-            return None
-        return Run(RunDirectory(os.path.join(os.path.dirname(self._directory.root), str(parent))))
+    def type(self) -> Optional[str]:
+        """What kind of run it is: "azureml.scriptrun", "hyperdrive", … None for one that was not submitted."""
+        kind = self._definition().get("type")
+        return str(kind) if kind else None
+
+    @property
+    def number(self) -> int:
+        """The number of the run in its experiment, from 1."""
+        return int(self._definition().get("number") or 0)
+
+    @property
+    def name(self) -> str:
+        return self.display_name
+
+    @property
+    def display_name(self) -> str:
+        """What people call the run: by default its id. It may be set."""
+        return self._attribute("display_name") or self.id
+
+    @display_name.setter
+    def display_name(self, display_name: str) -> None:
+        self._spool.record("attribute", name="display_name", value=str(display_name))
+
+    @property
+    def description(self) -> Optional[str]:
+        """What people say of the run. It may be set."""
+        return self._attribute("description") or None
+
+    @description.setter
+    def description(self, description: str) -> None:
+        self._spool.record("attribute", name="description", value=str(description))
+
+    def _attribute(self, name: str) -> str:
+        found = metrics.attributes(self._records())
+        return str(found.get(name) or self._definition().get(name) or "")
 
     def _definition(self) -> Dict[str, Any]:
         definition: Dict[str, Any] = read_json(self._directory.definition, {})
         return definition
+
+    def _records(self) -> List[Dict[str, Any]]:
+        return read_all(self._directory.spool)
+
+    def get_snapshot_id(self) -> Optional[str]:
+        """The id of the run's snapshot; equal sources have equal ids. None for a run without sources."""
+        snapshot = self._definition().get("snapshot") or {}
+        return str(snapshot["id"]) if snapshot.get("id") else None
+
+    def get_secret(self, name: str) -> str:
+        """A secret of the workspace's key vault."""
+        secret: str = self.experiment.workspace.get_default_keyvault().get_secret(name)
+        return secret
+
+    def get_secrets(self, secrets: List[str]) -> Dict[str, str]:
+        """Secrets of the workspace's key vault, by name."""
+        found: Dict[str, str] = self.experiment.workspace.get_default_keyvault().get_secrets(secrets)
+        return found
+
+    @property
+    def input_datasets(self) -> Dict[str, Any]:
+        """The run's named inputs: a path for what is mounted or downloaded, else the data set."""
+        from toolkit.data.inputs import input_datasets
+
+        found: Dict[str, Any] = input_datasets(self._directory, self.experiment.workspace)
+        return found
+
+    @property
+    def output_datasets(self) -> Dict[str, Any]:
+        """The run's named outputs: the folders that they are written to."""
+        from toolkit.data.inputs import output_datasets
+
+        found: Dict[str, Any] = output_datasets(self._directory, self.experiment.workspace)
+        return found
+
+    @classmethod
+    def get_docs_url(cls) -> str:
+        return ""
 
     def __enter__(self) -> "Run":
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.flush()
+        if not details.is_logged(self._directory):
+            return
+        if error is None or (isinstance(error, SystemExit) and error.code in (0, None)):
+            self.complete()
+        else:
+            self.fail(error_details="%s: %s" % (type(error).__name__, error), error_code=type(error).__name__)
 
     def __repr__(self) -> str:
         return "%s(id=%r)" % (type(self).__name__, self.id)
-
-    # -- metrics ------------------------------------------------------------------------------------------------
-
-    def log(self, name: str, value: object, description: str = "", step: Optional[int] = None) -> None:
-        """Log one number (or text) under `name`; calling again with the same name makes a curve.
-
-        Args:
-            step: the position on the curve; by itself it counts 0, 1, 2, … for each name.
-        """
-        if type(value) is not float:
-            if is_many(value):
-                warn_once("list " + str(name), "'%s' was given several values: kept as log_list does" % name)
-                self.log_list(name, value)
-                return
-            value = to_scalar(name, value)
-        if step is not None and not (isinstance(step, int) and -LARGEST_STEP <= step <= LARGEST_STEP):
-            step = _to_step(name, step)
-        self._spool.metric(name if type(name) is str else str(name), value, step)
-
-    def log_list(self, name: str, value: object, description: str = "") -> None:
-        """Log a list of scalars; lists under one name are joined. An empty list stores nothing."""
-        values = to_list(name, value)
-        if values:
-            self._spool.series("list", str(name), values, len(values))
-
-    def log_row(self, name: str, description: Optional[str] = None, **kwargs: object) -> None:
-        """Log one row of the table `name`: `log_row("fit", epoch=1, loss=0.3)`."""
-        row = {column: [to_scalar("%s.%s" % (name, column), cell)] for column, cell in kwargs.items()}
-        if row:
-            self._spool.series("table", str(name), row, 1)
-
-    def log_table(self, name: str, value: Any, description: str = "") -> None:
-        """Log a table, `{column: [cells]}` or `{column: cell}`; rows under one name follow each other."""
-        try:
-            columns = {
-                str(column): to_list("%s.%s" % (name, column), cells) if is_many(cells) else [to_scalar(name, cells)]
-                for column, cells in value.items()
-            }
-        except AttributeError:
-            warn_once("table " + str(name), "'%s' is not a table {column: [cells]}: its text is kept" % name)
-            columns = {"value": [to_text(value)]}
-        if columns:
-            self._spool.series("table", str(name), columns, max(len(cells) for cells in columns.values()))
-
-    def log_image(
-        self, name: str, path: Optional[str] = None, plot: Optional[Any] = None, description: str = ""
-    ) -> None:
-        """Log an image: a file, or a matplotlib figure (or `pyplot` itself), stored as `<name>_<n>.png`."""
-        if (path is None) == (plot is None):
-            warn_once(
-                "image " + str(name),
-                "log_image('%s') takes a path or a plot, one of them: nothing was kept" % name,
-            )
-            return
-        try:
-            if path is not None:
-                artifact = str(name) + os.path.splitext(path)[1]
-                self._store(artifact, path)
-            else:
-                artifact = self._store_plot(str(name), plot)
-        except Exception as error:
-            warn_once("image " + str(name), "log_image('%s') failed: %s. The script goes on" % (name, error))
-            return
-        self._spool.record("image", name=str(name), value=artifact)
-
-    def _store_plot(self, name: str, plot: Any) -> str:
-        count = 0
-        while os.path.exists(os.path.join(self._directory.artifacts, "%s_%d.png" % (name, count))):
-            count += 1
-        artifact = "%s_%d.png" % (name, count)
-        target = self._artifact_path(artifact)
-        staging = target + ".tmp.png"
-        plot.savefig(staging, format="png")
-        os.replace(staging, target)
-        self._spool.record("file", name=artifact)
-        return artifact
-
-    def get_metrics(
-        self,
-        name: Optional[str] = None,
-        recursive: bool = False,
-        run_type: Optional[str] = None,
-        populate: bool = False,
-    ) -> Dict[str, Any]:
-        """What was logged so far, in the shapes that `toolkit.inscript.metrics.collect` describes."""
-        self.flush()
-        return metrics.collect(read_all(self._directory.spool), name)
 
     # -- tags and properties --------------------------------------------------------------------------------------
 
@@ -176,29 +174,42 @@ class Run:
         self._spool.record("tag", name=str(key), value="" if value is None else str(value))
 
     def set_tags(self, tags: Dict[str, Any]) -> None:
+        """Set tags by name; those that are not named stay."""
         for key, value in tags.items():
             self.tag(key, value)
 
     def remove_tags(self, tags: List[str]) -> None:
-        for key in tags:
+        """Remove tags, one name or several."""
+        for key in [tags] if isinstance(tags, str) else tags:
             self._spool.record("untag", name=str(key))
 
     def get_tags(self) -> Dict[str, str]:
-        found = dict(self._definition().get("tags") or {})
-        found.update(metrics.tags(read_all(self._directory.spool)))
-        return found
+        return metrics.tags(self._records(), self._definition().get("tags"))
 
     @property
     def tags(self) -> Dict[str, str]:
         return self.get_tags()
 
     def add_properties(self, properties: Dict[str, Any]) -> None:
-        """Add properties, which never change again: the first value of a key stays."""
-        for key, value in properties.items():
-            self._spool.record("property", name=str(key), value="" if value is None else str(value))
+        """Add properties, which never change again.
+
+        Raises:
+            UserErrorException: one of them is there already with another value; none was added.
+        """
+        wanted = {str(key): "" if value is None else str(value) for key, value in properties.items()}
+        present = self.get_properties()
+        for key, value in wanted.items():
+            if present.get(key, value) != value:
+                raise UserErrorException(
+                    "the property '%s' of the run %s is '%s' and cannot become '%s': properties never change; use a "
+                    "tag for what does" % (key, self.id, present[key], value)
+                )
+        for key, value in wanted.items():
+            if key not in present:
+                self._spool.record("property", name=key, value=value)
 
     def get_properties(self) -> Dict[str, str]:
-        found = metrics.properties(read_all(self._directory.spool))
+        found = metrics.properties(self._records())
         found.update(self._definition().get("properties") or {})
         return found
 
@@ -206,90 +217,246 @@ class Run:
     def properties(self) -> Dict[str, str]:
         return self.get_properties()
 
-    # -- files ----------------------------------------------------------------------------------------------------
+    # -- its family -----------------------------------------------------------------------------------------------
 
-    def upload_file(self, name: str, path_or_stream: Any, datastore_name: Optional[str] = None) -> None:
-        """Keep a file, or an open binary stream, as the artifact `name` of the run. It may be replaced later.
+    @property
+    def parent(self) -> "Optional[Run]":
+        """The run that this one is a child of, or None."""
+        parent = self._definition().get("parent")
+        return self._relative(str(parent)) if parent else None
+
+    def _relative(self, run_id: str) -> "Run":
+        """Another run of the workspace, of this one's kind."""
+        return Run(directory_of(self._directory, run_id))
+
+    def child_run(
+        self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: Optional[object] = None
+    ) -> "Run":
+        """A new child that this process logs: it is running at once, until `complete()`, `fail()` or the process ends.
+
+        Args:
+            name: its display name.
+            run_id: the end of its id, which begins with this run's; random by default.
+        """
+        if run_id and run_id.startswith(self.id):
+            run_id = run_id[len(self.id) :].lstrip("._-")
+        directory = logged_run.child_directory(self._directory, run_id or None)
+        if os.path.exists(directory.root):
+            raise UserErrorException(
+                "the run %s has a child '%s' already: use another run_id" % (self.id, directory.id)
+            )
+        mine = self._definition()
+        definition = {
+            "experiment": mine.get("experiment"),
+            "workspace": mine.get("workspace"),
+            "parent": self.id,
+            "target": "sdk",
+            "environment": mine.get("environment"),
+            "snapshot": mine.get("snapshot"),
+            "user": mine.get("user"),
+        }
+        if name:
+            definition["display_name"] = str(name)
+        logged_run.create(directory, definition)
+        self._announce(directory)
+        return self._relative(directory.id)
+
+    def create_children(
+        self, count: Optional[int] = None, tag_key: Optional[str] = None, tag_values: Optional[List[Any]] = None
+    ) -> "List[Run]":
+        """Several children at once: `count` of them, or one for each of `tag_values`, which has it as its tag.
 
         Raises:
-            UserErrorException: no such file, or a name that leads outside the run's artifacts.
+            UserErrorException: neither or both of `count` and the two for tags.
         """
-        self._upload(name, path_or_stream)
+        if (count is None) == (tag_key is None) or (tag_key is None) != (tag_values is None):
+            raise UserErrorException("create_children takes a count, or a tag_key with tag_values")
+        values = list(tag_values) if tag_values is not None else [None] * int(count or 0)
+        if len(values) > MOST_CHILDREN:
+            raise UserErrorException("create_children makes at most %d runs in one call" % MOST_CHILDREN)
+        made = []
+        for value in values:
+            child = self.child_run()
+            if tag_key is not None:
+                child.tag(tag_key, value)
+            made.append(child)
+        return made
 
-    def upload_files(
+    def submit_child(self, config: Any, tags: Optional[Dict[str, str]] = None, **kwargs: Any) -> Any:
+        """Submit a child run from inside this one. The script's environment needs the whole toolkit for that."""
+        try:
+            from toolkit.workspace import Workspace
+        except ImportError:
+            raise UserErrorException(
+                "run.submit_child(...) inside a run needs the whole toolkit, which the script's environment does not "
+                "have: add it to the pip section of the environment, or submit the children from the control script"
+            )
+        run = Workspace.get(os.path.basename(self._directory.workspace)).get_run(self.id)
+        return run.submit_child(config, tags, **kwargs)
+
+    def get_children(
         self,
-        names: List[str],
-        paths: List[str],
-        return_artifacts: bool = False,
-        timeout_seconds: Optional[int] = None,
-        datastore_name: Optional[str] = None,
+        recursive: bool = False,
+        tags: Optional[Any] = None,
+        properties: Optional[Any] = None,
+        type: Optional[str] = None,
+        status: Optional[str] = None,
+        _rehydrate_runs: bool = True,
+    ) -> "Iterator[Run]":
+        """The children of the run, the newest first; with `recursive`, theirs as well.
+
+        Args:
+            tags, properties: one that a run must have, or several by name with their values.
+            type: a run type, as `Run.type` says.
+            status: a status, as "Completed".
+        """
+        for run_id in reversed(logged_run.children(self._directory)):
+            child = self._relative(run_id)
+            if not os.path.exists(child._directory.definition):
+                continue  # being made, or in a place that this process cannot see
+            if (
+                type in (None, child.type)
+                and status in (None, child.get_status())
+                and (not tags or matches(child.get_tags(), tags))
+                and (not properties or matches(child.get_properties(), properties))
+            ):
+                yield child
+            if recursive:
+                for grandchild in child.get_children(True, tags, properties, type, status):
+                    yield grandchild
+
+    def get_metrics(
+        self,
+        name: Optional[str] = None,
+        recursive: bool = False,
+        run_type: Optional[str] = None,
+        populate: bool = False,
+    ) -> Dict[str, Any]:
+        """What was logged so far, in the shapes that `toolkit.inscript.metrics.collect` describes.
+
+        Args:
+            recursive: `{run id: metrics}` of this run and all its descendants.
+            run_type: of runs of this type only.
+            populate: put in the content of confusion matrices and the like, in place of their artifacts' names.
+        """
+        self.flush()
+        if not recursive:
+            return self._metrics(name, populate) if run_type in (None, self.type) else {}
+        family = [self] + list(self.get_children(recursive=True))
+        return {run.id: run._metrics(name, populate) for run in family if run_type in (None, run.type)}
+
+    # -- how it goes ----------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        return self.get_status()
+
+    def get_status(self) -> str:
+        """The status now: NotStarted, Starting, Preparing, Queued, Running, …, Completed, Failed or Canceled."""
+        return str(details.last_event(self._directory)["status"])
+
+    def get_detailed_status(self) -> Dict[str, str]:
+        """`{"status": …, "details": …}`, the details being the reason in a few words."""
+        event = details.last_event(self._directory)
+        return {"status": str(event["status"]), "details": str(event.get("reason") or "")}
+
+    def get_details(self) -> Dict[str, Any]:
+        """What is known of the run, under the keys that Azure ML SDK v1 had."""
+        return details.details(self._directory, self.get_properties())
+
+    def get_details_with_logs(self) -> Dict[str, Any]:
+        """`get_details` with the text of the logs in place of their paths."""
+        found = self.get_details()
+        for name, path in found["logFiles"].items():
+            with open(path, encoding="utf-8", errors="replace") as file:
+                found["logFiles"][name] = file.read()
+        return found
+
+    def wait_for_completion(
+        self, show_output: bool = False, wait_post_processing: bool = False, raise_on_error: bool = True
+    ) -> Dict[str, Any]:
+        """Wait until the run, which is another one than this process's own, has ended."""
+        if os.environ.get(RUN_DIRECTORY) == self._directory.root:
+            raise UserErrorException("the run %s cannot wait for its own end: leave the script" % self.id)
+        while details.last_event(self._directory)["status"] not in details.TERMINAL:
+            time.sleep(POLL_SECONDS)
+        found = self.get_details()
+        if found["status"] == "Failed" and raise_on_error:
+            from toolkit.inscript.errors import ActivityFailedException
+
+            raise ActivityFailedException(json.dumps(found["error"], indent=4))
+        return found
+
+    # -- its files ------------------------------------------------------------------------------------------------
+
+    def get_file_names(self) -> List[str]:
+        """The files of the run: `azureml-logs/…`, `logs/…`, `outputs/…` and what was uploaded."""
+        return [name for name, _ in details.files(self._directory)]
+
+    def download_file(
+        self, name: str, output_file_path: Optional[str] = None, _validate_checksum: bool = False
     ) -> None:
-        """Keep each of the files `paths` as the artifact of the same place in `names`."""
-        for name, path in zip(names, paths):
-            self._upload(name, path)
+        """Copy a file of the run to `output_file_path` (a file or an existing folder; default the current folder).
 
-    def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
-        """Keep every file below the folder `path` as an artifact `name/<relative path>`."""
-        if not os.path.isdir(path):
+        Raises:
+            UserErrorException: the run has no such file; the message says which it has.
+        """
+        files = dict(details.files(self._directory))
+        if name not in files:
+            shown = ", ".join(list(files)[:50]) + (" and %d more" % (len(files) - 50) if len(files) > 50 else "")
             raise UserErrorException(
-                "upload_folder('%s', '%s'): there is no such folder in %s" % (name, path, os.getcwd())
+                "Cannot find the artifact '%s' in container 'dcid.%s'; it has: %s" % (name, self.id, shown or "none")
             )
-        for folder, _, files in os.walk(path):
-            relative = os.path.relpath(folder, path)
-            for file in files:
-                artifact = "/".join([name] + ([] if relative == "." else relative.split(os.sep)) + [file])
-                self._upload(artifact, os.path.join(folder, file))
+        target = output_file_path or os.path.basename(name)
+        if os.path.isdir(target) or target.endswith(("/", os.sep)):
+            target = os.path.join(target, os.path.basename(name))
+        os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
+        shutil.copyfile(files[name], target)
 
-    def _upload(self, name: str, path_or_stream: Any) -> None:
-        if not hasattr(path_or_stream, "read") and not os.path.isfile(str(path_or_stream)):
-            raise UserErrorException(
-                "upload_file('%s', '%s'): there is no such file in %s" % (name, path_or_stream, os.getcwd())
-            )
-        self._artifact_name(name)
-        try:
-            self._store(name, path_or_stream)
-        except OSError as error:
-            warn_once("upload", "'%s' could not be kept: %s. The script goes on" % (name, error.strerror or error))
+    def download_files(
+        self,
+        prefix: Optional[str] = None,
+        output_directory: Optional[str] = None,
+        output_paths: Optional[List[str]] = None,
+        batch_size: int = 100,
+        append_prefix: bool = True,
+        timeout_seconds: Optional[float] = None,
+    ) -> None:
+        """Copy the files whose names start with `prefix` below `output_directory`."""
+        root = output_directory or "."
+        names = [name for name in self.get_file_names() if name.startswith(prefix or "")]
+        for index, name in enumerate(names):
+            kept = name if append_prefix else name[len(prefix or "") :].lstrip("/") or os.path.basename(name)
+            target = os.path.join(root, output_paths[index] if output_paths else kept)
+            if is_within(root, target) or output_paths:
+                self.download_file(name, target)
 
-    def _artifact_name(self, name: str) -> str:
-        parts = str(name).split("/")
-        if not name or str(name).startswith("/") or ".." in parts or "\0" in str(name):
-            raise UserErrorException(
-                "'%s' cannot be the name of an artifact: use a relative path without '..', as in 'outputs/model.pt'"
-                % name
-            )
-        return os.path.join(self._directory.artifacts, *[part for part in parts if part not in ("", ".")])
-
-    def _artifact_path(self, name: str) -> str:
-        path = self._artifact_name(name)
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        return path
-
-    def _store(self, name: str, source: Any) -> None:
-        target = self._artifact_path(name)
-        staging = "%s.%d.tmp" % (target, os.getpid())
-        try:
-            if hasattr(source, "read"):
-                with open(staging, "wb") as file:
-                    shutil.copyfileobj(source, file)
-            else:
-                shutil.copyfile(str(source), staging)
-            os.replace(staging, target)
-        except BaseException:
-            if os.path.exists(staging):
-                os.unlink(staging)
-            raise
-        self._spool.record("file", name=name)
+    def get_all_logs(self, destination: Optional[str] = None) -> List[str]:
+        """Copy the run's logs to a folder (default: a folder named like the run). Returns their paths."""
+        root = destination or os.path.join(".", self.id)
+        names = [name for name in self.get_file_names() if name.startswith(("azureml-logs/", "logs/"))]
+        for name in names:
+            self.download_file(name, os.path.join(root, name))
+        return [os.path.join(root, name) for name in names]
 
     # -- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Nothing to do: a run is started by its target, and one that a process logs is running from the first."""
+
+    def clean(self) -> List[str]:
+        """Nothing to do: what is on the target for the run goes when it ends."""
+        return []
 
     def flush(self, timeout_seconds: float = 300) -> None:
         """Nothing to wait for: what was logged is in the kernel's hands. Retries what a full disk refused."""
         self._spool.flush()
 
     def complete(self, _set_status: bool = True) -> None:
-        """Nothing to do in a submitted run: its status comes from the exit of its process."""
+        """The run is Completed. A submitted run's status comes from the exit of its process: there it does nothing."""
         self.flush()
+        if details.is_logged(self._directory):
+            self._end(logged_run.completed())
 
     def fail(
         self,
@@ -297,26 +464,49 @@ class Run:
         error_code: Optional[object] = None,
         _set_status: bool = True,
     ) -> None:
-        """Keep the details with the run; the status itself comes from the exit of the process."""
-        self._spool.record("property", name="error_details", value=str(error_details))
+        """The run is Failed, for this reason. A submitted run's status comes from the exit of its process: there the
+        details are kept as a property."""
+        if details.is_logged(self._directory):
+            self.flush()
+            self._end(logged_run.failed(error_details, error_code))
+            return
+        if "error_details" not in self.get_properties():
+            self._spool.record("property", name="error_details", value=str(error_details))
         self.flush()
 
     def cancel(self) -> None:
+        """Cancel the run: another than this process's own, or one that this process logs."""
+        if details.is_logged(self._directory):
+            claim_json(self._directory.cancel, {"time": time.time(), "by": os.getpid()})
+            self._end({"reason": "stopped", "code": None})
+            return
+        if os.environ.get(RUN_DIRECTORY) != self._directory.root:
+            claim_json(self._directory.cancel, {"time": time.time(), "by": os.getpid()})
+            wake_agent_of(self._directory)
+            return
         warn_once(
             "cancel",
             "run.cancel() inside the run does nothing: leave the script, or `toolkit cancel %s`" % self.id,
         )
 
+    def _end(self, record: Dict[str, Any]) -> None:
+        logged_run.end(self._directory, record)
+        self._announce(self._directory)
 
-def _to_step(name: str, step: Any) -> Optional[int]:
-    try:
-        whole = int(step)
-        if -LARGEST_STEP <= whole <= LARGEST_STEP:
-            return whole
-    except (TypeError, ValueError, OverflowError):
-        pass
-    warn_once("step of " + str(name), "the step of '%s' is not a whole number of 64 bits: counted instead" % name)
-    return None
+    def _announce(self, directory: RunDirectory) -> None:
+        """Let the agent know that there is news of a logged run."""
+        wake_agent_of(directory.outermost)
+
+
+def directory_of(relative: RunDirectory, run_id: str) -> RunDirectory:
+    """The run directory of any run of the workspace that `relative` is in."""
+    return RunDirectory(logged_run.path_of(os.path.dirname(relative.outermost.root), run_id))
+
+
+def matches(found: Dict[str, str], wanted: Any) -> bool:
+    """Whether `found` has the key `wanted`, or all keys of the dictionary `wanted` with their values."""
+    pairs = wanted if isinstance(wanted, dict) else {wanted: None}
+    return all(key in found and (value is None or found[key] == str(value)) for key, value in pairs.items())
 
 
 _current: Optional[Run] = None
@@ -351,9 +541,3 @@ def _follow_mlflow(run: Run) -> None:
         mlflow_run_id = tracking.get("mlflow_run_id") if isinstance(tracking, dict) else None
         if mlflow_run_id:
             os.environ["MLFLOW_RUN_ID"] = str(mlflow_run_id)
-
-
-def now() -> str:
-    """The time as Azure ML writes it: ISO 8601, UTC, microseconds."""
-    seconds = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + (".%06dZ" % (seconds % 1 * 1e6))

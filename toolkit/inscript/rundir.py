@@ -33,6 +33,19 @@ class RunDirectory:
     def __repr__(self) -> str:
         return "RunDirectory(%r)" % self.root
 
+    @property
+    def outermost(self) -> "RunDirectory":
+        """The run directory that this one is in: its own, or that of the run whose logged child it is."""
+        root = self.root
+        while os.path.basename(os.path.dirname(root)) == "children":
+            root = os.path.dirname(os.path.dirname(root))
+        return RunDirectory(root)
+
+    @property
+    def workspace(self) -> str:
+        """The folder of the workspace."""
+        return os.path.dirname(os.path.dirname(self.outermost.root))
+
     def _at(self, *names: str) -> str:
         return os.path.join(self.root, *names)
 

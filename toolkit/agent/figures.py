@@ -1,0 +1,141 @@
+"""Figures of the structured values that a run logged: `python -m toolkit.agent.figures KIND VALUE.json FIGURE.png`.
+
+A process of its own, so that the tracker stays without matplotlib. The values are those of Azure ML SDK v1: a
+dictionary with `data`, whose keys each function names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from toolkit.background import background_environment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DRAW_SECONDS = 60
+
+
+def draw(kind: str, value_path: str, figure_path: str) -> bool:
+    """Draw the value of a JSON file into a PNG file. False where it cannot be drawn."""
+    command = [sys.executable, "-m", "toolkit.agent.figures", kind, value_path, figure_path]
+    try:
+        result = subprocess.run(command, env=background_environment(), capture_output=True, timeout=DRAW_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return result.returncode == 0
+
+
+def draw_all(records: list[dict[str, Any]], artifacts: str, folder: str) -> list[str]:
+    """Draw what the records of a run name, into PNG files called like the metrics.
+
+    Args:
+        records: of its spool.
+        artifacts: the folder of the run's artifacts, which holds the values.
+        folder: where the figures go.
+
+    Returns:
+        The paths of the figures; what cannot be drawn has none.
+    """
+    drawn = []
+    values = {record["value"]: record["kind"] for record in records if record.get("kind") in _DRAWN}
+    for artifact, kind in values.items():
+        figure = os.path.join(folder, os.path.splitext(artifact)[0].replace("/", "_") + ".png")
+        if draw(kind, os.path.join(artifacts, artifact), figure):
+            drawn.append(figure)
+    return drawn
+
+
+def _confusion_matrix(figure: Figure, data: dict[str, Any]) -> None:
+    """`class_labels`: n names; `matrix`: n rows (true) of n counts (predicted)."""
+    axes = figure.subplots()
+    labels, matrix = [str(label) for label in data["class_labels"]], data["matrix"]
+    axes.imshow(matrix, cmap="Blues")
+    highest = max(max(row) for row in matrix)
+    if len(labels) <= 20:
+        for row, counts in enumerate(matrix):
+            for column, count in enumerate(counts):
+                color = "white" if count > highest / 2 else "black"
+                axes.text(column, row, f"{count:g}", ha="center", va="center", color=color)
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 5 else 0)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="true")
+
+
+def _accuracy_table(figure: Figure, data: dict[str, Any]) -> None:
+    """`probability_tables`: for each class and threshold [TP, FP, TN, FN]; `class_labels`: the names."""
+    roc, precision_recall = figure.subplots(1, 2)
+    for label, table in zip(data["class_labels"], data["probability_tables"], strict=False):
+        rates = [_rates(*counts) for counts in table]
+        roc.plot([rate[0] for rate in rates], [rate[1] for rate in rates], label=str(label))
+        precision_recall.plot([rate[1] for rate in rates], [rate[2] for rate in rates], label=str(label))
+    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
+    precision_recall.set(xlabel="recall", ylabel="precision", title="precision and recall")
+    roc.legend()
+
+
+def _rates(tp: float, fp: float, tn: float, fn: float) -> tuple[float, float, float]:
+    """False positive rate, true positive rate, precision."""
+    return fp / (fp + tn or 1), tp / (tp + fn or 1), tp / (tp + fp) if tp + fp else 1.0
+
+
+def _residuals(figure: Figure, data: dict[str, Any]) -> None:
+    """`bin_edges`: n + 1 edges; `bin_counts`: n counts, or n + 2 with what lies outside on either side."""
+    axes = figure.subplots()
+    edges, counts = _bins(data)
+    axes.bar(
+        edges[:-1], counts, [after - before for before, after in pairwise(edges)], align="edge"
+    )
+    axes.set(xlabel="residual", ylabel="count")
+
+
+def _predictions(figure: Figure, data: dict[str, Any]) -> None:
+    """`bin_averages` of n bins of the truth, `bin_errors` of them, `bin_counts`, `bin_edges`."""
+    axes: Axes = figure.subplots()
+    edges, _ = _bins(data)
+    averages = data["bin_averages"][: len(edges) - 1]
+    centers = [(before + after) / 2 for before, after in pairwise(edges)][: len(averages)]
+    errors = [abs(error or 0) for error in data.get("bin_errors") or [0] * len(averages)][: len(averages)]
+    axes.errorbar(centers, averages, yerr=errors, fmt="o-", label="predicted")
+    axes.plot(centers, centers, "--", color="grey", label="ideal")
+    axes.set(xlabel="true", ylabel="predicted")
+    axes.legend()
+
+
+def _bins(data: dict[str, Any]) -> tuple[list[float], list[float]]:
+    edges, counts = [float(edge) for edge in data["bin_edges"]], [*data["bin_counts"]]
+    width = edges[-1] - edges[-2] if len(edges) > 1 else 1.0
+    while len(edges) < len(counts) + 1:  # what lies outside the edges gets a bin of its own
+        edges.append(edges[-1] + width)
+    return edges, counts[: len(edges) - 1]
+
+
+_DRAWN: dict[str, Callable[[Figure, dict[str, Any]], None]] = {
+    "confusion_matrix": _confusion_matrix,
+    "accuracy_table": _accuracy_table,
+    "residuals": _residuals,
+    "predictions": _predictions,
+}
+
+
+def main(arguments: list[str]) -> int:
+    from matplotlib.figure import Figure
+
+    kind, value_path, figure_path = arguments
+    with open(value_path, encoding="utf-8") as file:
+        value = json.load(file)
+    figure = Figure(figsize=(9, 4.5) if kind == "accuracy_table" else (6, 4.5), layout="constrained")
+    _DRAWN[kind](figure, value["data"])
+    figure.savefig(figure_path, format="png", dpi=120)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
