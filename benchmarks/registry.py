@@ -34,6 +34,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "resume",
         "million",
     ),
+    "sdk": (
+        "many_runs",
+        "script_import",
+    ),
 }
 
 

@@ -10,32 +10,67 @@ import sys
 import pytest
 
 import toolkit
+from toolkit.inscript.names import home_in_a_run
 from toolkit.names import HOMES
 
 NAMES = [
     "ActivityFailedException",
+    "AmlCompute",
+    "AuthenticationException",
+    "BanditPolicy",
+    "BayesianParameterSampling",
     "ComputeTarget",
     "ComputeTargetException",
     "CondaDependencies",
     "ContainerEngineError",
     "ContainerRegistry",
+    "DataPath",
+    "DataReference",
+    "DataType",
+    "Dataset",
+    "DatasetConsumptionConfig",
+    "Datastore",
+    "DockerConfiguration",
     "DockerSection",
     "Environment",
     "EnvironmentBuildError",
     "EnvironmentSpecificationError",
     "Experiment",
     "ExperimentExecutionException",
+    "FileDataset",
+    "GridParameterSampling",
+    "HyperDriveConfig",
+    "HyperDriveRun",
+    "Keyvault",
+    "MedianStoppingPolicy",
+    "Model",
+    "ModelNotFoundException",
+    "ModelPathNotFoundException",
+    "MpiConfiguration",
+    "NoTerminationPolicy",
+    "NotOffered",
+    "OutputFileDatasetConfig",
+    "PrimaryMetricGoal",
+    "ProjectSystemException",
+    "PyTorchConfiguration",
     "PythonSection",
+    "RandomParameterSampling",
     "Run",
     "RunConfiguration",
+    "RunDetails",
     "RunEnvironmentException",
     "ScriptRunConfig",
     "SnapshotException",
     "StorageError",
+    "TabularDataset",
+    "TensorflowConfiguration",
     "ToolkitError",
     "TrackingError",
+    "TruncationSelectionPolicy",
     "UserErrorException",
+    "WebserviceException",
     "Workspace",
+    "WorkspaceException",
 ]
 
 
@@ -51,6 +86,17 @@ def test_each_is_what_its_module_defines(name: str) -> None:
     assert found.__doc__
 
 
+def test_where_a_script_finds_them() -> None:
+    """In a run, a name is from a part of the toolkit that is mounted there, or it is for control scripts alone."""
+    for name in NAMES:
+        home = home_in_a_run(name)
+        if home is not None:
+            module, _, attribute = home.partition(":")
+            assert module.startswith(("toolkit.inscript.", "toolkit.data.")), name
+            assert getattr(importlib.import_module(module), attribute)
+    assert home_in_a_run("ScriptRunConfig") is None and home_in_a_run("Run") == "toolkit.inscript.run:Run"
+
+
 def test_every_error_is_a_toolkit_error() -> None:
     for name in NAMES:
         if name.endswith(("Exception", "Error")):
@@ -58,8 +104,8 @@ def test_every_error_is_a_toolkit_error() -> None:
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(AttributeError, match="module 'toolkit' has no attribute 'Model'"):
-        _ = toolkit.Model
+    with pytest.raises(AttributeError, match="module 'toolkit' has no attribute 'Modell'"):
+        _ = toolkit.Modell
 
 
 @pytest.mark.parametrize(

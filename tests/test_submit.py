@@ -229,7 +229,7 @@ class TestWhatARunGets:
     def test_a_run_config_of_its_own(self, workspace: Workspace, source: Path) -> None:
         run_config = RunConfiguration(script="train.py", arguments=["--x", 1])
         (source / "train.py").write_text("import sys; print(sys.argv[1:])")
-        with pytest.warns(UserWarning, match="run_config is given, so compute_target, environment and max_run_dura"):
+        with pytest.warns(UserWarning, match="run_config is given, so compute_target is ignored: set them on run_config"):
             config = ScriptRunConfig(str(source), run_config=run_config, compute_target="ignored")
         run = Experiment(workspace, "tests").submit(config)
         run.wait_for_completion()
@@ -316,7 +316,7 @@ class TestWhatARunGets:
 
 def test_what_would_be_left_out_in_silence_is_refused() -> None:
     for given in ({"resume_from": "a run"}, {"distributed_job_config": 1}, {"docker_runtime_config": 1}):
-        with pytest.raises(UserErrorException, match=f"{next(iter(given))}: not offered yet, leave it out"):
+        with pytest.raises(UserErrorException, match=f"{next(iter(given))} is .*: it takes a"):
             ScriptRunConfig("src", "train.py", **given)  # type: ignore[arg-type]
     with pytest.raises(UserErrorException, match="it takes a CondaDependencies, as in"):
         RunConfiguration(conda_dependencies=object())

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import StorageError, UserErrorException, Workspace
+from toolkit import (
+    Keyvault,
+    ProjectSystemException,
+    StorageError,
+    ToolkitError,
+    UserErrorException,
+    Workspace,
+    WorkspaceException,
+)
 from toolkit.paths import home
 
 
@@ -37,17 +45,123 @@ def test_create_and_get(toolkit_home: Path) -> None:
     assert made.paths.root == toolkit_home / "workspaces" / "mine"
     found = Workspace.get("mine")
     assert found.paths == made.paths and Workspace(workspace_name="mine").paths == made.paths
-    assert found.get_details() == {"id": str(made.paths.root), "name": "mine", "location": "local"}
+    assert (found.subscription_id, found.resource_group) == ("s", "g"), "what it was created with"
     assert repr(found) == f"Workspace(name='mine', folder='{made.paths.root}')"
 
 
 def test_a_new_workspace_has_its_targets_and_nothing_else() -> None:
     made = Workspace.create("mine")
-    assert {name: target.type for name, target in made.compute_targets.items()} == {
+    assert {name: target.kind for name, target in made.compute_targets.items()} == {
         "local": "local", "cpu-cluster": "local", "gpu": "local", "docker": "docker",
     }  # fmt: skip
     assert made.experiments == made.environments == {}
     assert made.get_mlflow_tracking_uri() == f"sqlite:///{made.paths.mlflow_database}"
+
+
+def test_the_facts_of_a_workspace() -> None:
+    made = Workspace.create(
+        "mine", location="eastus2", create_resource_group=True, sku="enterprise", tags={"team": 1}, friendly_name="Ours"
+    )
+    assert (made.location, made.sku, made.tags) == ("eastus2", "Enterprise", {"team": "1"})
+    details = Workspace.get("mine").get_details()
+    assert {
+        "id", "name", "location", "type", "tags", "sku", "workspaceid", "description", "friendlyName", "creationTime",
+        "containerRegistry", "keyVault", "applicationInsights", "storageAccount", "provisioningState", "discoveryUrl",
+    } <= {*details}  # fmt: skip
+    assert (details["name"], details["friendlyName"], details["provisioningState"]) == ("mine", "Ours", "Succeeded")
+    assert details["creationTime"].startswith("20") and details["workspaceid"] == made.get_details()["workspaceid"]
+    assert Workspace.create("mine", exist_ok=True, location="elsewhere").location == "eastus2", "it stays as it is"
+    plain = Workspace.create("plain")
+    assert (plain.location, plain.sku, plain.tags, plain.subscription_id) == ("local", "Basic", {}, "")
+
+
+def test_update() -> None:
+    made = Workspace.create("mine", location="here")
+    details = made.update(description="of the team", tags={"a": "1"}, friendly_name="Ours")
+    assert details == Workspace.get("mine").get_details()
+    assert (details["description"], details["tags"], details["location"]) == ("of the team", {"a": "1"}, "here")
+
+
+def test_what_there_is_none_of() -> None:
+    made = Workspace.create("mine")
+    assert made.images == made.webservices == made.linked_services == made.list_keys() == {}
+    context = made.service_context
+    assert (context.workspace_name, context.subscription_id) == ("mine", "")
+    made.sync_keys()
+
+
+def test_what_a_new_workspace_has_of_data_and_models() -> None:
+    made = Workspace.create("mine")
+    assert made.datasets == made.models == {}
+    default = made.get_default_datastore()
+    assert default.name in made.datastores
+    with pytest.raises(UserErrorException):
+        made.set_default_datastore("nowhere")
+
+
+def test_delete(toolkit_home: Path) -> None:
+    made = Workspace.create("mine")
+    (made.paths.active / "exp_1_0").touch()
+    with pytest.raises(WorkspaceException, match="has 1 runs that go on"):
+        made.delete()
+    (made.paths.active / "exp_1_0").unlink()
+    made.delete(delete_dependent_resources=True, no_wait=False)
+    assert not made.paths.root.exists() and Workspace.list() == {}
+
+
+def test_setup(project: Path) -> None:
+    assert Workspace.setup().name == "default" == Workspace.from_config().name
+    configured(project / ".toolkit" / "config.json", "other")
+    assert Workspace.setup().name == "other"
+
+
+def test_the_errors_that_scripts_catch() -> None:
+    for kind in (WorkspaceException, ProjectSystemException, UserErrorException, ToolkitError):
+        with pytest.raises(kind, match="there is no workspace 'mine'") as caught:
+            Workspace(subscription_id="s", resource_group="g", workspace_name="mine")
+        assert caught.value.message == str(caught.value)
+
+
+# -- secrets ------------------------------------------------------------------------------------------------------
+
+
+def test_secrets() -> None:
+    made = Workspace.create("mine")
+    vault = made.get_default_keyvault()
+    assert vault.list_secrets() == []
+    vault.set_secret(name="token", value="päss\r\nword")
+    vault.set_secrets({"other-1": "x", "token2": ""})
+    assert vault.get_secret("token") == "päss\r\nword"
+    assert Keyvault(Workspace.get("mine")).get_secrets(["other-1", "token2"]) == {"other-1": "x", "token2": ""}
+    assert vault.list_secrets() == [{"name": "other-1"}, {"name": "token"}, {"name": "token2"}]
+    file = Path(made.shared.secrets) / "token"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    vault.set_secret("token", "new")
+    assert vault.get_secret("token") == "new" and vault.get_secret_content_type("token") is None
+    vault.delete_secret("token")
+    vault.delete_secrets(["token", "token2"])
+    assert vault.list_secrets() == [{"name": "other-1"}]
+    assert "x" not in repr(vault)
+    with pytest.raises(UserErrorException, match=r"has no secret 'token': keep one with get_default_keyvault\(\)"):
+        vault.get_secret("token")
+
+
+@pytest.mark.parametrize("name", ["", ".", "../token", "a/b", ".hidden", "a b", "a" * 128, None])
+def test_names_of_secrets_that_are_refused(name: str) -> None:
+    made = Workspace.create("mine")
+    for call in (
+        made.get_default_keyvault().get_secret,
+        lambda name: made.get_default_keyvault().set_secret(name, "x"),
+    ):
+        with pytest.raises(UserErrorException, match="cannot be the name of a secret"):
+            call(name)
+    assert not os.path.exists(made.shared.secrets)
+
+
+def test_a_secret_is_text() -> None:
+    vault = Workspace.create("mine").get_default_keyvault()
+    with pytest.raises(UserErrorException, match="the value of the secret 'n' is a int: it must be text"):
+        vault.set_secret("n", 3)
 
 
 def test_nobody_else_may_look_into_it() -> None:

@@ -27,6 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
         from toolkit.vision.command import main as vision
 
         return vision(words[1:], "toolkit vision")
+    if words[:1] == ["exec"]:  # what follows belongs to the script
+        from toolkit import cli_exec
+
+        return cli_exec.main(words[1:])
     options = _parser().parse_args(words)
     try:
         return int(options.action(options) or 0)
@@ -73,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("run", help="OfflineRun_…, as Run.get_context().id said")
     added.add_argument("-e", "--experiment", default="offline", help="the experiment it joins (default: offline)")
     _environment_arguments(command("environment", _environment_command, "list, lock, build or explain environments"))
+    commands.add_parser("exec", help="run a control script of Azure ML SDK v1 as it is: `toolkit exec SCRIPT.py`")
+    added = command("migrate", _migrate, "rewrite the azureml imports of scripts and notebooks; shows the diff first")
+    added.add_argument("paths", nargs="+", metavar="PATH", help="folders, .py files or .ipynb notebooks")
+    added.add_argument("--write", action="store_true", help="change the files")
     commands.add_parser("vision", help="train networks on folders of labelled images: `toolkit vision --help`")
     command("doctor", _doctor, "say what this machine offers, and what would add what is missing")
     return parser
@@ -311,6 +319,12 @@ def _environment_command(options: argparse.Namespace) -> None:
     from toolkit import cli_environment
 
     cli_environment.run(options, _workspace)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from toolkit.cli_migrate import run
+
+    return run(options.paths, options.write, options.json)
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserErrorException, storage_errors
-from toolkit.inscript.files import write_text
+from toolkit.inscript.files import read_json, write_text
 
 TEMPLATE = """\
 # The configuration of a toolkit workspace. Changes count from the next submit on.
@@ -79,8 +79,41 @@ def write_template(path: Path) -> None:
         write_text(str(path), TEMPLATE)
 
 
+def changed(path: Path) -> tuple[int, int]:
+    """What differs whenever `load(path)` may say something else."""
+    return _modified(path), _modified(_created(path))
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return -1
+
+
+def _created(path: Path) -> Path:
+    """The folder with the compute targets that control scripts created, beside the configuration `path`."""
+    return path.parent / "compute"
+
+
+def _created_targets(path: Path) -> dict[str, dict[str, Any]]:
+    found = {}
+    for file in sorted(_created(path).glob("*.json")):
+        try:
+            document = read_json(str(file))
+            if document is not None:  # it was not deleted just now
+                found[file.stem] = dict(document["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserErrorException(
+                f"{file} is not a compute target: {error!r}. Delete it, and create it anew"
+            ) from error
+    return found
+
+
 def load(path: Path) -> WorkspaceConfiguration:
-    """Read and check a workspace's configuration.
+    """Read and check a workspace's configuration, and the compute targets that control scripts created.
+
+    What `workspace.yaml` says of a compute target goes before what a script asked for.
 
     Raises:
         UserErrorException: broken YAML, unknown keys or values, naming the valid ones.
@@ -102,6 +135,9 @@ def load(path: Path) -> WorkspaceConfiguration:
     given = {key: value for key, value in document.items() if value is not None}
     configuration = WorkspaceConfiguration(**given)
     _check(path, configuration)
+    created = _created_targets(path)
+    if created:
+        configuration = replace(configuration, compute_targets={**created, **configuration.compute_targets})
     return configuration
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.docker_section import DockerSection
 from toolkit.errors import UserErrorException
 from toolkit.python_section import PythonSection
+from toolkit.spark_section import SparkSection
 
 if TYPE_CHECKING:
     from toolkit.container_registry import ContainerRegistry
@@ -47,6 +48,8 @@ class Environment:
         self.version: str | None = None
         self.python = PythonSection()
         self.docker = DockerSection()
+        self.spark = SparkSection()
+        self.inferencing_stack_version: str | None = None  # of Azure's web services: kept, not used
         self.environment_variables: dict[str, str] = {}
         self.package_source: str | None = None
         self._locks: tuple[LockFile, ...] = ()

@@ -4,12 +4,19 @@
     ├── UserErrorException              the call cannot work as it was made
     │   ├── ComputeTargetException          no such compute target, or a target that cannot take the run
     │   ├── SnapshotException               source_directory is too large or cannot be read
+    │   ├── ProjectSystemException
+    │   │   └── WorkspaceException              no such workspace
+    │   ├── WebserviceException             what Azure ML SDK v1 raised of models
+    │   │   ├── ModelNotFoundException          no such model
+    │   │   └── ModelPathNotFoundException      no such file of a model
+    │   ├── AuthenticationException         kept for scripts that raise or catch it
     │   └── EnvironmentSpecificationError   a conda or pip specification that is broken, unsafe or unknown
     ├── EnvironmentBuildError           solving or installing an environment failed
     ├── ContainerEngineError            Docker or Podman refused what it was asked for
     │   └── ContainerEngineUnreachable      … or does not answer
     ├── StorageError                    disk full, read-only, or not permitted
     ├── TrackingError                   the MLflow server cannot be started or reached
+    ├── NotOffered                      something of Azure ML SDK v1 that the toolkit does not have
     ├── RunEnvironmentException         no submitted run around this process
     ├── ExperimentExecutionException    watching a run was interrupted; the run goes on
     └── ActivityFailedException         the run that was waited for failed
@@ -23,32 +30,46 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from toolkit.inscript.errors import RunEnvironmentException, ToolkitError, UserErrorException
+from toolkit.inscript.errors import (
+    ActivityFailedException,
+    AuthenticationException,
+    ComputeTargetException,
+    ExperimentExecutionException,
+    ModelNotFoundException,
+    ModelPathNotFoundException,
+    NotOffered,
+    ProjectSystemException,
+    RunEnvironmentException,
+    SnapshotException,
+    ToolkitError,
+    UserErrorException,
+    WebserviceException,
+    WorkspaceException,
+)
 
 __all__ = [
     "ActivityFailedException",
+    "AuthenticationException",
     "ComputeTargetException",
     "ContainerEngineError",
     "ContainerEngineUnreachable",
     "EnvironmentBuildError",
     "EnvironmentSpecificationError",
     "ExperimentExecutionException",
+    "ModelNotFoundException",
+    "ModelPathNotFoundException",
+    "NotOffered",
+    "ProjectSystemException",
     "RunEnvironmentException",
     "SnapshotException",
     "StorageError",
     "ToolkitError",
     "TrackingError",
     "UserErrorException",
+    "WebserviceException",
+    "WorkspaceException",
     "storage_errors",
 ]
-
-
-class ComputeTargetException(UserErrorException):
-    """No such compute target, or a target that cannot take the run."""
-
-
-class SnapshotException(UserErrorException):
-    """`source_directory` is over the limit or cannot be read."""
 
 
 class EnvironmentSpecificationError(UserErrorException):
@@ -73,14 +94,6 @@ class StorageError(ToolkitError):
 
 class TrackingError(ToolkitError):
     """The MLflow server cannot be started or reached."""
-
-
-class ExperimentExecutionException(ToolkitError):
-    """Watching a run was interrupted; the run itself goes on."""
-
-
-class ActivityFailedException(ToolkitError):
-    """The run that was waited for failed."""
 
 
 _STORAGE_REASONS = {

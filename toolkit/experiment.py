@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.inscript.details import utc
 from toolkit.inscript.files import append_line, read_json, read_lines, write_json
-from toolkit.inscript.run import matches
+from toolkit.inscript.run_family import matches
 
 if TYPE_CHECKING:
     from toolkit.paths import WorkspacePaths
@@ -250,21 +250,13 @@ class Experiment:
             include_children: also runs that are children of others.
             status: a status, as "Completed".
         """
+        from toolkit import catalog
         from toolkit.run import Run
 
-        for run_id in reversed(self.run_ids()):
-            if not os.path.exists(self.workspace.paths.run(run_id).definition):
-                continue  # its submit was ended in the middle
-            run = Run.get(self.workspace, run_id)
-            if not include_children and run._definition().get("parent"):
-                continue
-            if (
-                type in (None, run.type)
-                and status in (None, run.get_status())
-                and (not tags or matches(run.get_tags(), tags))
-                and (not properties or matches(run.get_properties(), properties))
-            ):
-                yield run
+        for run_id in catalog.find_runs(
+            self.workspace.paths, self.name, type, tags, properties, status, include_children=include_children
+        ):
+            yield Run.get(self.workspace, run_id)
 
     def run_ids(self) -> builtins.list[str]:
         """The ids of the runs, the oldest first; a run's number is its place from 1."""

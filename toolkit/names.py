@@ -4,31 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-HOMES = {
-    "ActivityFailedException": "toolkit.errors",
-    "ComputeTarget": "toolkit.compute",
-    "ComputeTargetException": "toolkit.errors",
-    "CondaDependencies": "toolkit.conda_dependencies",
-    "ContainerEngineError": "toolkit.errors",
-    "ContainerRegistry": "toolkit.container_registry",
-    "DockerSection": "toolkit.docker_section",
-    "Environment": "toolkit.environment",
-    "EnvironmentBuildError": "toolkit.errors",
-    "EnvironmentSpecificationError": "toolkit.errors",
-    "Experiment": "toolkit.experiment",
-    "ExperimentExecutionException": "toolkit.errors",
-    "PythonSection": "toolkit.python_section",
-    "Run": "toolkit.run",
-    "RunConfiguration": "toolkit.script_run_config",
-    "RunEnvironmentException": "toolkit.errors",
-    "ScriptRunConfig": "toolkit.script_run_config",
-    "SnapshotException": "toolkit.errors",
-    "StorageError": "toolkit.errors",
-    "ToolkitError": "toolkit.errors",
-    "TrackingError": "toolkit.errors",
-    "UserErrorException": "toolkit.errors",
-    "Workspace": "toolkit.workspace",
-}
+from toolkit.inscript.names import HOMES
+
+__all__ = ["HOMES", "load"]
 
 
 def load(name: str) -> object:

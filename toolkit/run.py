@@ -221,10 +221,44 @@ class Run(inscript_run.Run):
     def _relative(self, run_id: str) -> Run:
         return Run.get(self._experiment.workspace, run_id)
 
+    def get_children(
+        self,
+        recursive: bool = False,
+        tags: object = None,
+        properties: object = None,
+        type: str | None = None,
+        status: str | None = None,
+        _rehydrate_runs: bool = True,
+    ) -> Iterator[Run]:
+        """The children of the run, the newest first; with `recursive`, theirs as well: see `Experiment.get_runs`."""
+        from toolkit import catalog
+
+        workspace = self._experiment.workspace
+        for run_id in catalog.find_runs(
+            workspace.paths, None, type, tags, properties, status, parent=self.id, include_children=recursive
+        ):
+            yield Run.get(workspace, run_id)
+
+    def get_metrics(
+        self, name: str | None = None, recursive: bool = False, run_type: str | None = None, populate: bool = False
+    ) -> dict[str, Any]:
+        if not recursive or populate:
+            return super().get_metrics(name, recursive, run_type, populate)
+        from toolkit import catalog
+
+        self.flush()
+        paths = self._experiment.workspace.paths
+        descendants = catalog.find_runs(paths, type=run_type, parent=self.id, include_children=True)
+        family = ([self.id] if run_type in (None, self.type) else []) + [*descendants]
+        found = catalog.metrics_of(paths, family)
+        if name is None:
+            return found
+        return {run_id: {key: value for key, value in one.items() if key == name} for run_id, one in found.items()}
+
     def child_run(self, name: str | None = None, run_id: str | None = None, outputs: object = None) -> Run:
         from toolkit.experiment import add_run
 
-        child: Run = super().child_run(name, run_id, outputs)  # type: ignore[assignment]
+        child: Run = super().child_run(name, run_id, outputs)
         add_run(self._experiment.workspace.paths, self._experiment.name, child.id)
         return child
 

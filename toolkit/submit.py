@@ -25,6 +25,7 @@ from toolkit.paths import WorkspacePaths, home
 from toolkit.progress import bar
 from toolkit.run_configuration import effective_target
 from toolkit.snapshots import git
+from toolkit.snapshots.limit import lifted
 from toolkit.status import COMPLETED, NOT_STARTED, Event, append_event
 from toolkit.targets import registry
 
@@ -85,7 +86,7 @@ def freeze(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         frozen = snapshots.take(
             config.source_directory,
             workspace.paths.snapshots,
-            limit_bytes=int(settings.snapshot_limit_mb * 1e6),
+            limit_bytes=lifted(int(settings.snapshot_limit_mb * 1e6)),
             exclude=[home().root, workspace.paths.root],
             progress=progress,
             needed=None if config.command_line else config.script,
@@ -155,6 +156,7 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         "type": "azureml.scriptrun",
         "experiment": experiment.name,
         "workspace": workspace.name,
+        "azure": {"subscription": workspace.subscription_id, "resourcegroup": workspace.resource_group},
         "target": target,
         "target_settings": settings.compute_targets[target],
         "source_directory": os.path.abspath(config.source_directory),

@@ -1,16 +1,22 @@
-"""`Workspace`: a folder of this machine that holds experiments, runs, snapshots and their MLflow store."""
+"""`Workspace`: a folder of this machine that holds experiments, runs, snapshots, data and their MLflow store."""
 
 from __future__ import annotations
 
-import json
+import builtins
 import os
 import re
+import shutil
+import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import configuration
-from toolkit.errors import UserErrorException, storage_errors
-from toolkit.inscript.files import write_json
+from toolkit.errors import UserErrorException, WorkspaceException, storage_errors
+from toolkit.inscript import workspace_config
+from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.workspace import DEFAULT_NAME, WorkspaceParts
+from toolkit.inscript.workspace_directory import WorkspaceDirectory
 from toolkit.paths import WorkspacePaths, home
 
 if TYPE_CHECKING:
@@ -19,20 +25,21 @@ if TYPE_CHECKING:
     from toolkit.experiment import Experiment
     from toolkit.run import Run
 
-CONFIG_FOLDERS = (".toolkit", ".azureml", "aml_config", "")
-DEFAULT_NAME = "default"
 
-
-class Workspace:
+class Workspace(WorkspaceParts):
     """A workspace, opened by name.
 
     Args:
         subscription_id, resource_group: kept for Azure ML SDK v1 scripts; they decide nothing here.
         workspace_name: the name of an existing workspace.
+        auth, sku, tags and what follows: taken and not used: nobody signs in, and `create` says what a workspace is.
 
     Raises:
-        UserErrorException: there is no such workspace.
+        WorkspaceException: there is no such workspace.
     """
+
+    DEFAULT_CPU_CLUSTER_NAME = "cpu-cluster"
+    DEFAULT_GPU_CLUSTER_NAME = "gpu-cluster"
 
     def __init__(
         self,
@@ -40,19 +47,31 @@ class Workspace:
         resource_group: str | None = None,
         workspace_name: str = DEFAULT_NAME,
         auth: object = None,
-        **kwargs: object,
+        _location: object = None,
+        _disable_service_check: bool = False,
+        _workspace_id: object = None,
+        sku: str = "basic",
+        tags: dict[str, str] | None = None,
+        _cloud: str = "AzureCloud",
     ) -> None:
-        self._name = _checked_name(workspace_name)
-        self.subscription_id = subscription_id or ""
-        self.resource_group = resource_group or ""
-        self.location = "local"
-        self.paths = WorkspacePaths(home().workspaces / self._name)
-        if not self.paths.root.is_dir():
+        self._open(home().workspaces / _checked_name(workspace_name), subscription_id, resource_group)
+
+    def _open(self, root: Path, subscription_id: str | None, resource_group: str | None) -> None:
+        self.paths = WorkspacePaths(root)
+        if not root.is_dir():
             known = ", ".join(Workspace._names()) or "none"
-            raise UserErrorException(
-                f"there is no workspace '{self._name}' on this machine; it has: {known}. "
-                f"Make it with Workspace.create('{self._name}') or `toolkit init {self._name}`"
+            raise WorkspaceException(
+                f"there is no workspace '{root.name}' on this machine; it has: {known}. "
+                f"Make it with Workspace.create('{root.name}') or `toolkit init {root.name}`"
             )
+        WorkspaceParts.__init__(self, subscription_id, resource_group, read_json(self.shared.facts, {}))
+
+    @staticmethod
+    def at(root: str | os.PathLike[str]) -> Workspace:
+        """The workspace whose folder this is, wherever the toolkit's home is."""
+        workspace = Workspace.__new__(Workspace)
+        workspace._open(Path(root), None, None)
+        return workspace
 
     @staticmethod
     def create(
@@ -62,26 +81,64 @@ class Workspace:
         resource_group: str | None = None,
         location: str | None = None,
         create_resource_group: bool = True,
+        sku: str = "basic",
+        tags: dict[str, str] | None = None,
+        friendly_name: str | None = None,
+        storage_account: object = None,
+        key_vault: object = None,
+        app_insights: object = None,
+        container_registry: object = None,
+        adb_workspace: object = None,
+        primary_user_assigned_identity: object = None,
+        cmk_keyvault: object = None,
+        resource_cmk_uri: object = None,
+        hbi_workspace: bool = False,
+        default_cpu_compute_target: object = None,
+        default_gpu_compute_target: object = None,
+        private_endpoint_config: object = None,
+        private_endpoint_auto_approval: bool = True,
         exist_ok: bool = False,
-        **kwargs: object,
+        show_output: bool = True,
+        user_assigned_identity_for_cmk_encryption: object = None,
+        system_datastores_auth_mode: str = "accessKey",
+        v1_legacy_mode: bool | None = None,
     ) -> Workspace:
         """Make a workspace below the toolkit's home (`TOOLKIT_HOME`, else the user's data folder).
 
+        Args:
+            subscription_id, resource_group, location, sku, tags, friendly_name: kept, and given back by the
+                properties of these names; they decide nothing.
+            exist_ok: whether it may be there already; it is opened then, and stays as it is.
+            The other arguments name resources of Azure, which there are none of: they are taken and not used.
+
         Raises:
-            UserErrorException: it is there already, and `exist_ok` is False.
+            WorkspaceException: it is there already, and `exist_ok` is False.
+            UserErrorException: a name that cannot be.
             StorageError: the folder cannot be written.
         """
         root = home().workspaces / _checked_name(name)
         if root.is_dir() and not exist_ok:
-            raise UserErrorException(
+            raise WorkspaceException(
                 f"the workspace '{name}' exists already, in {root}: open it with Workspace.get('{name}'), "
                 "or create it with exist_ok=True"
             )
         paths = WorkspacePaths(root)
+        facts = {
+            "id": str(uuid.uuid4()),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "subscription_id": subscription_id,
+            "resource_group": resource_group,
+            "location": location,
+            "sku": sku.capitalize(),
+            "tags": {str(key): str(value) for key, value in (tags or {}).items()},
+            "friendly_name": friendly_name,
+        }
         folders = (home().root, home().workspaces, root, paths.runs, paths.active, paths.untracked, paths.agent)
         with storage_errors(f"cannot create the workspace '{name}'", root):
             for folder in (*folders, paths.experiments):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.path.exists(paths.shared.facts):
+                write_json(paths.shared.facts, facts)
             if not paths.configuration.exists():
                 configuration.write_template(paths.configuration)
         return Workspace(subscription_id, resource_group, name)
@@ -92,18 +149,22 @@ class Workspace:
         auth: object = None,
         subscription_id: str | None = None,
         resource_group: str | None = None,
-        **_: object,
+        location: str | None = None,
+        cloud: str = "AzureCloud",
+        id: object = None,
     ) -> Workspace:
-        """The existing workspace `name`."""
+        """The existing workspace `name`. The other arguments are kept for Azure ML SDK v1 scripts."""
         return Workspace(subscription_id, resource_group, name)
 
     @staticmethod
-    def list(subscription_id: str | None = None, auth: object = None, resource_group: str | None = None) -> Any:
+    def list(
+        subscription_id: str | None = None, auth: object = None, resource_group: str | None = None
+    ) -> dict[str, builtins.list[Workspace]]:
         """The workspaces of this machine: `{name: [Workspace]}`, the shape that Azure ML SDK v1 had."""
         return {name: [Workspace.get(name)] for name in Workspace._names()}
 
     @staticmethod
-    def _names() -> Any:
+    def _names() -> builtins.list[str]:
         try:
             return sorted(entry.name for entry in home().workspaces.iterdir() if entry.is_dir())
         except FileNotFoundError:
@@ -124,20 +185,34 @@ class Workspace:
         Raises:
             UserErrorException: no such file, or one that names no workspace.
         """
-        file = _find_config(Path(path) if path is not None else Path.cwd(), _file_name or "config.json")
-        settings = _read_config(file)
+        file = workspace_config.find(os.fspath(path or Path.cwd()), _file_name or "config.json")
+        settings = workspace_config.read(file)
         name = settings["workspace_name"]
         subscription, group = settings.get("subscription_id"), settings.get("resource_group")
         try:
             return Workspace(subscription, group, name)
-        except UserErrorException:
+        except WorkspaceException:
             workspace = Workspace.create(name, subscription_id=subscription, resource_group=group, exist_ok=True)
             print(f"Created the workspace '{name}' in {workspace.paths.root}")
             return workspace
 
+    @staticmethod
+    def setup() -> Workspace:
+        """The workspace that a `config.json` names; where none does, the one called "default" and a `config.json`."""
+        try:
+            workspace_config.find(os.getcwd())
+        except UserErrorException:
+            Workspace.create(DEFAULT_NAME, exist_ok=True).write_config()
+        return Workspace.from_config()
+
     def write_config(self, path: str | os.PathLike[str] | None = None, file_name: str | None = None) -> None:
-        """Write `.toolkit/config.json` below `path` (default the current folder), for `from_config`."""
-        folder = Path(path or ".") / ".toolkit"
+        """Write `.toolkit/config.json` below `path` (default the current folder), for `from_config`.
+
+        A `path` that is a folder of such files itself, as ".azureml" was in Azure ML SDK v1, gets the file directly.
+        """
+        folder = Path(path or ".")
+        if not folder.name or folder.name not in workspace_config.FOLDERS:
+            folder /= ".toolkit"
         with storage_errors("cannot write the workspace's config.json", folder):
             folder.mkdir(parents=True, exist_ok=True)
             settings = {
@@ -150,8 +225,9 @@ class Workspace:
             )
 
     @property
-    def name(self) -> str:
-        return self._name
+    def shared(self) -> WorkspaceDirectory:
+        """The folders that runs share with control scripts: data and secrets."""
+        return self.paths.shared
 
     @property
     def configuration(self) -> configuration.WorkspaceConfiguration:
@@ -172,6 +248,13 @@ class Workspace:
 
         return {name: ComputeTarget(self, name) for name in self.configuration.compute_targets}
 
+    def get_default_compute_target(self, type: str) -> ComputeTarget | None:
+        """The compute target for "CPU" or "GPU" runs where a script names none; None where there is none."""
+        from toolkit import compute
+
+        target: ComputeTarget | None = compute.default_target(self, type)
+        return target
+
     @property
     def environments(self) -> dict[str, Environment]:
         """The latest version of each environment that was registered or submitted, by name."""
@@ -185,14 +268,57 @@ class Workspace:
 
         return Run.get(self, run_id)
 
-    def get_mlflow_tracking_uri(self) -> str:
+    def get_mlflow_tracking_uri(self, _with_auth: bool = False) -> str:
         """The MLflow tracking URI of the workspace, for `mlflow.set_tracking_uri`."""
         from toolkit.agent import server
 
         return server.tracking_uri(self.paths)
 
-    def get_details(self) -> dict[str, str]:
-        return {"id": str(self.paths.root), "name": self.name, "location": self.location}
+    def update(
+        self,
+        friendly_name: str | None = None,
+        description: str | None = None,
+        tags: dict[str, str] | None = None,
+        image_build_compute: object = None,
+        service_managed_resources_settings: object = None,
+        primary_user_assigned_identity: object = None,
+        allow_public_access_when_behind_vnet: object = None,
+        v1_legacy_mode: object = None,
+    ) -> dict[str, Any]:
+        """Change name, description or tags, all three for people only. Returns `get_details()`."""
+        given = {"friendly_name": friendly_name, "description": description, "tags": tags}
+        facts = {**self._facts, **{key: value for key, value in given.items() if value is not None}}
+        with storage_errors("cannot update the workspace", self.paths.root):
+            write_json(self.shared.facts, facts)
+        self._facts = facts
+        return self.get_details()
+
+    def delete(self, delete_dependent_resources: bool = False, no_wait: bool = False) -> None:
+        """Remove the workspace's folder: its runs, data, models and secrets. Environments stay, they are shared.
+
+        Raises:
+            WorkspaceException: runs of it go on.
+            StorageError: a file cannot be removed.
+        """
+        from toolkit.agent import server, wake
+
+        going = sorted(path.name for path in self.paths.active.iterdir())
+        if going:
+            raise WorkspaceException(
+                f"the workspace '{self.name}' has {len(going)} runs that go on ({', '.join(going[:3])}): wait for "
+                "them, or cancel them first"
+            )
+        server.stop(self.paths)
+        wake.stop(self.paths)
+        with storage_errors("cannot remove the workspace", self.paths.root):
+            shutil.rmtree(self.paths.root)
+
+    def list_keys(self) -> dict[str, str]:
+        """{}: a workspace has no keys of storage accounts or registries."""
+        return {}
+
+    def sync_keys(self, no_wait: bool = False) -> None:
+        """Nothing to do: there are no keys."""
 
     def __repr__(self) -> str:
         return f"Workspace(name={self.name!r}, folder={str(self.paths.root)!r})"
@@ -205,32 +331,3 @@ def _checked_name(name: object) -> str:
             "a letter or digit first"
         )
     return name
-
-
-def _find_config(start: Path, file_name: str) -> Path:
-    if start.is_file():
-        return start
-    start = start.absolute()
-    for folder in (start, *start.parents):
-        for inner in CONFIG_FOLDERS:
-            candidate = folder / inner / file_name
-            if candidate.is_file():
-                return candidate
-    raise UserErrorException(
-        f"We could not find {file_name} in: {start} or in its parent directories. It names the workspace: run "
-        f"`toolkit init NAME` in the project's folder, or write .toolkit/{file_name} with "
-        '{"workspace_name": "NAME"}'
-    )
-
-
-def _read_config(file: Path) -> dict[str, str]:
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserErrorException(
-            f"{file} is not valid JSON: {error}. Mend it, or write it anew with `toolkit init`"
-        ) from error
-    name = settings.get("workspace_name") if isinstance(settings, dict) else None
-    if not name:
-        raise UserErrorException(f'{file} names no workspace: it needs {{"workspace_name": "NAME"}}')
-    return {key: str(value) for key, value in settings.items()}

@@ -14,11 +14,10 @@ import pytest
 
 from tests.agent.test_tracking import tracker_of, whole
 from tests.conftest import Submit, driver_log, wait_until
-from toolkit import Environment, Run, ScriptRunConfig, Workspace
+from toolkit import Environment, Run, Workspace
 from toolkit.agent import wake
 from toolkit.agent.models import client_of
 from toolkit.errors import ToolkitError, UserErrorException
-from toolkit.experiment import Experiment
 from toolkit.inscript.files import read_json
 from toolkit.inscript.model import Model
 from toolkit.inscript.requests import ask
@@ -116,7 +115,7 @@ def test_child_that_a_script_logs_registers_as_itself(submit: Submit, workspace:
         with run.child_run("fold 1") as child:
             open("fold.pkl", "w").write("w")
             child.upload_file("fold.pkl", "fold.pkl")
-            child.register_model("fold")  if False else child.register_model("fold", "fold.pkl")
+            child.register_model("fold", "fold.pkl")
         print(child.id)
         """
     )
@@ -173,14 +172,14 @@ def test_request_that_was_done_and_not_told_is_not_done_again(submit: Submit, wo
     assert [model.id for model in Model.list(workspace, "survivor")] == ["survivor:1"]
 
 
-def test_without_an_agent_the_script_is_told_what_goes_on(
-    submit: Submit, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_an_agent_the_script_is_told_what_goes_on(submit: Submit, workspace: Workspace) -> None:
     run = submit("pass")
     run.wait_for_completion()
     whole(run)
     wake.stop(workspace.paths)
-    with pytest.raises(ToolkitError, match=r"'models.find' was not answered within 0 s.*it does not run.*toolkit doctor"):
+    with pytest.raises(
+        ToolkitError, match=r"'models.find' was not answered within 0 s.*it does not run.*toolkit doctor"
+    ):
         ask(run.directory, "models.find", {}, patience=0.2)
     assert os.listdir(os.path.join(run.directory.root, "requests")) == []
 
@@ -264,13 +263,3 @@ run.register_model("net", "net.pkl")
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
         assert "UserErrorException: models are in a workspace" in answer.stderr
         assert "install the whole toolkit" in answer.stderr
-
-
-def test_names_of_the_script_side_stay_apart(workspace: Workspace, tmp_path: Path) -> None:
-    """A control script is not a run: it asks MLflow itself."""
-    (tmp_path / "net.pkl").write_text("w")
-    assert Model.register(workspace, str(tmp_path / "net.pkl"), "direct").version == 1
-    config = ScriptRunConfig(str(tmp_path), "none.py")
-    with pytest.raises(UserErrorException):
-        Experiment(workspace, "tests").submit(config)
-    assert not (workspace.paths.runs).exists() or not os.listdir(workspace.paths.runs)

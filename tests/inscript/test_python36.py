@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Submit, driver_log, needs
-from toolkit import Environment
+from tests.inscript import test_model
+from toolkit import Environment, Workspace
 from toolkit.inscript import spool
 from toolkit.inscript.metrics import collect
-from toolkit.targets.mount import inscript_folder
+from toolkit.targets.mount import inscript_folder, python_path
 
 WHOLE_API = """
 import io, os, sys
@@ -86,7 +87,7 @@ def test_vision_says_which_python_it_needs(python36: str, tmp_path: Path) -> Non
 
 def test_every_module_compiles(python36: str) -> None:
     package = inscript_folder() / "toolkit"
-    folders = [str(package / name) for name in ("inscript", "__init__.py")]
+    folders = [str(package / name) for name in ("inscript", "data", "compat", "__init__.py")]
     command = [python36, "-W", "error", "-m", "compileall", "-q", *folders]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -122,9 +123,45 @@ def test_a_run_of_the_local_target(python36: str, submit: Submit) -> None:
     assert run.get_tags() == {"a": "1"}
 
 
-def test_a_name_that_only_the_whole_toolkit_has_says_how_to_get_it(tmp_path: Path) -> None:
-    """From Python 3.7 on: before, a module cannot answer for names that it does not have."""
-    environ = {**os.environ, "PYTHONPATH": str(inscript_folder())}
-    command = [sys.executable, "-S", "-c", "import toolkit; toolkit.Workspace"]  # without site-packages
-    answer = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path)
-    assert "add the toolkit to the pip section of its environment" in answer.stderr
+def test_models_in_a_run(python36: str, submit: Submit, workspace: Workspace, tmp_path: Path) -> None:
+    environment = Environment("old")
+    environment.python.user_managed_dependencies = True
+    environment.python.interpreter_path = python36
+    run = submit(test_model.SCRIPT, environment=environment)
+    test_model.check(workspace, run, tmp_path)
+
+
+def test_a_name_that_only_the_whole_toolkit_has_says_how_to_get_it(python36: str, tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(python_path())}
+    for python, code in (
+        (sys.executable, "import toolkit; toolkit.ScriptRunConfig('src')"),
+        (python36, "from toolkit import ScriptRunConfig; ScriptRunConfig('src')"),
+        (python36, "from azureml.core import ScriptRunConfig; ScriptRunConfig('src')"),
+    ):
+        command = [python, "-S", "-c", code]  # without site-packages
+        answer = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path)
+        assert "add the toolkit to the pip section of the script's environment" in answer.stderr
+
+
+def test_every_azureml_name_can_be_imported(python36: str, tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(python_path())}
+    code = """
+import importlib, os, toolkit.compat
+root = os.path.join(toolkit.compat.FOLDER)
+for folder, _, names in os.walk(os.path.join(root, "azureml")):
+    for name in names:
+        path = os.path.relpath(os.path.join(folder, name), root)
+        if path.endswith(".py"):
+            module = importlib.import_module(path[:-3].replace(os.sep, ".").replace(".__init__", ""))
+            for one in dir(module):
+                getattr(module, one)
+try:
+    import azureml.pipeline
+except ImportError as error:
+    print(error)
+"""
+    answer = subprocess.run(
+        [python36, "-W", "error", "-c", code], capture_output=True, text=True, env=environ, cwd=tmp_path
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("azureml.pipeline is pipelines, which the toolkit does not offer; instead: ")

@@ -40,7 +40,7 @@ def records(run: Run, kind: str) -> list[dict[str, Any]]:
 
 def test_what_a_run_says_of_itself(run: Run) -> None:
     assert run.id == "day1_1600000000_0123abcd"
-    assert (run.experiment.name, run.experiment.workspace.name) == ("day1", "mine")
+    assert run.experiment.name == "day1"
     assert run.parent is None
     assert repr(run) == "Run(id='day1_1600000000_0123abcd')"
 
@@ -249,8 +249,10 @@ def test_tags(run: Run) -> None:
 
 
 def test_properties_never_change(run: Run) -> None:
-    run.add_properties({"p": "2", "q": 1})
-    run.add_properties({"q": 2})
+    run.add_properties({"q": 1})
+    for changed in ({"p": "2", "r": "3"}, {"q": 2}):
+        with pytest.raises(UserErrorException, match="properties never change"):
+            run.add_properties(changed)
     assert run.get_properties() == run.properties == {"p": "1", "q": "1"}
 
 

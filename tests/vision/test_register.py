@@ -12,8 +12,9 @@ import torch
 from tests.conftest import Submit, driver_log
 from tests.rig.tiny_networks import write_sources
 from toolkit import Run, Workspace
-from toolkit.agent import models, server
+from toolkit.agent import server
 from toolkit.errors import UserErrorException
+from toolkit.inscript.registering import find_artifact
 
 pytestmark = pytest.mark.shared_home
 
@@ -56,7 +57,7 @@ class TestRegisteredModel:
         version = run.register_model(
             "tiny-animals", tags={"stage": 1}, properties={"data": "none"}, description="cats and dogs"
         )
-        assert version == models.ModelVersion("tiny-animals", 1, "models:/tiny-animals/1")
+        assert (version.name, version.version, version.uri) == ("tiny-animals", 1, "models:/tiny-animals/1")
         expected = [float(word) for word in driver_log(run).split("expected ")[1].split()[:2]]
         import mlflow
         import mlflow.pyfunc
@@ -73,7 +74,11 @@ class TestRegisteredModel:
         np.testing.assert_allclose(served.predict(grey.numpy())[0], expected, rtol=1e-5)
         assert served.metadata.metadata["labels"] == ["cat", "dog"]
         kept = mlflow.MlflowClient(uri).get_model_version("tiny-animals", "1")
-        assert kept.tags == {"stage": "1", "data": "none"}
+        assert {key: value for key, value in kept.tags.items() if key.count(".") != 1} == {
+            "stage": "1",
+            "toolkit.property.data": "none",
+        }
+        assert (version.tags, version.properties) == ({"stage": "1"}, {"data": "none"})
         assert kept.description == "cats and dogs"
         assert mlflow.MlflowClient(uri).get_run(kept.run_id).data.tags["toolkit.run_id"] == run.id
         assert run.register_model("tiny-animals", "outputs/trained_model_outputs/").version == 2
@@ -113,10 +118,10 @@ class TestRegisteredModel:
 
 def test_artifact_that_is_registered() -> None:
     files = ["azureml-logs/70.txt", "outputs/flowers/MLmodel", "outputs/trained_model_outputs/MLmodel", "flowers"]
-    assert models.find_artifact(files, "flowers", None) == "flowers"
-    assert models.find_artifact(files, "trees", None) == "outputs/trained_model_outputs"
-    assert models.find_artifact(files, "trees", "outputs/flowers") == "outputs/flowers"
+    assert find_artifact(files, "flowers", None) == "flowers"
+    assert find_artifact(files, "trees", None) == "outputs/trained_model_outputs"
+    assert find_artifact(files, "trees", "outputs/flowers") == "outputs/flowers"
     with pytest.raises(UserErrorException, match=r"outputs/flow .*azureml-logs"):
-        models.find_artifact(files, "trees", "outputs/flow")
+        find_artifact(files, "trees", "outputs/flow")
     with pytest.raises(UserErrorException, match=r"none$"):
-        models.find_artifact([], "trees", None)
+        find_artifact([], "trees", None)

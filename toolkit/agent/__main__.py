@@ -102,8 +102,10 @@ class Agent:
             readable, _, _ = select.select([pipe], [], [], seconds)
         except InterruptedError:
             return
-        if readable and b"stop" in os.read(pipe, 65536):
-            self._stop = True
+        news = os.read(pipe, 65536) if readable else b""
+        if b"request" in news:  # a script waits for an answer
+            self._tracker.poke()
+        self._stop = self._stop or b"stop" in news
 
 
 def _idle_seconds(paths: WorkspacePaths) -> float:

@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from toolkit.inscript.details import below
 from toolkit.inscript.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EVERY_SECONDS = 2.0  # while the run goes on
-_HALF_WRITTEN = re.compile(r"\.(\d+\.tmp|tmp\.png)$")  # as the in-script side names a file until it is whole
 SHARE_OF_TIME = 0.05  # a growing log is sent again and again: never spend more of the time on it than this
 
 
@@ -85,11 +85,16 @@ def artifact_name(name: str) -> str:
 
     Such a name gets a mark of its own, so that no two become one here either.
     """
-    clean = re.sub("[#?%]", "_", name)
+    clean = folder_name(name)
     if clean == name:
         return name
     root, extension = posixpath.splitext(clean)
     return f"{root}-{hashlib.sha256(name.encode()).hexdigest()[:6]}{extension}"
+
+
+def folder_name(name: str) -> str:
+    """What the folder of such names is called: its files are told apart by their own marks."""
+    return re.sub("[#?%]", "_", name)
 
 
 def _is_text(name: str) -> bool:
@@ -98,13 +103,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def below(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
-    """The regular files below `folder`, as (artifact name, path); what is half written is left out."""
-    for parent, _, files in os.walk(folder):
-        relative = os.path.relpath(parent, folder).replace(os.sep, "/")
-        for file in sorted(files):
-            path = os.path.join(parent, file)
-            if not _HALF_WRITTEN.search(file) and os.path.isfile(path):
-                yield posixpath.normpath(posixpath.join(prefix, relative, file)), path

@@ -7,7 +7,6 @@ dictionary with `data`, whose keys each function names.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,26 +30,6 @@ def draw(kind: str, value_path: str, figure_path: str) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return result.returncode == 0
-
-
-def draw_all(records: list[dict[str, Any]], artifacts: str, folder: str) -> list[str]:
-    """Draw what the records of a run name, into PNG files called like the metrics.
-
-    Args:
-        records: of its spool.
-        artifacts: the folder of the run's artifacts, which holds the values.
-        folder: where the figures go.
-
-    Returns:
-        The paths of the figures; what cannot be drawn has none.
-    """
-    drawn = []
-    values = {record["value"]: record["kind"] for record in records if record.get("kind") in _DRAWN}
-    for artifact, kind in values.items():
-        figure = os.path.join(folder, os.path.splitext(artifact)[0].replace("/", "_") + ".png")
-        if draw(kind, os.path.join(artifacts, artifact), figure):
-            drawn.append(figure)
-    return drawn
 
 
 def _confusion_matrix(figure: Figure, data: dict[str, Any]) -> None:

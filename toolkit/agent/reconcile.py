@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolkit import configuration, gpus, status
+from toolkit.agent import outputs
 from toolkit.agent.builds import Builds, unshare_log
 from toolkit.agent.leases import Leases
 from toolkit.agent.outcome import finalizing
@@ -276,7 +277,8 @@ class Reconciler:
 
     def _launch(self, run: ActiveRun, target: ComputeTarget, leased: list[Gpu]) -> bool:
         """Start the run. False where it has to wait a moment, until MLflow knows it."""
-        variables = self.tracker.variables(run.directory, mlflow_version(run.environment))
+        version = "" if run.definition.get("hyperdrive") else mlflow_version(run.environment)  # a sweep asks nothing
+        variables = self.tracker.variables(run.directory, version)
         if variables is None:
             return False
         plan = Plan.load(run.directory)  # an agent that was ended here had planned it already
@@ -358,10 +360,14 @@ class Reconciler:
 
     def _finalize(self, run: ActiveRun) -> None:
         """Close the run once MLflow has it all, or after a while: what is missing then follows when it can."""
+        if not outputs.complete(self.paths, run.directory, run.definition, run.event.outcome):
+            return
+        if not outputs.complete(self.paths, run.directory, run.definition, run.event.outcome):
+            return
         waited = time.time() - run.event.time
         if not self.tracker.is_done(run.directory) and waited < FINALIZING_SECONDS and not self.tracker.is_down():
             return
-        event = run.event
+        event = outputs.judged(run.directory, run.event)
         if event.outcome != status.COMPLETED:
             self._cancel_children(run)
         self._enter(run, Event(event.outcome, reason=event.reason, error=event.error))

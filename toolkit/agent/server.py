@@ -136,8 +136,9 @@ def _start(paths: WorkspacePaths, port: int | None) -> dict[str, Any]:
 
 
 def mlflow_environment() -> dict[str, str]:
-    """How every MLflow process of ours is set up: no telemetry, no job runner, nothing it was told by a run."""
+    """How every MLflow process of ours is set up: no telemetry, no job runner, no bars, nothing that a run told it."""
     variables = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    variables["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     if os.path.expanduser("~") == "~":  # a user id without a name and without HOME, which MLflow cannot be without
         variables["HOME"] = str(home().root)
     return variables

@@ -42,4 +42,4 @@ def make(paths: WorkspacePaths) -> None:
 
 if __name__ == "__main__":
     make(WorkspacePaths(Path(sys.argv[1])))
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execvp(sys.argv[2], sys.argv[2:])

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from toolkit import status
+from toolkit.agent import figures
 from toolkit.agent.artifacts import Artifacts
 from toolkit.agent.translate import TAG_LENGTH, Batch, is_typed, mlflow_name, params, table_artifacts, translate
+from toolkit.errors import UserErrorException
 from toolkit.inscript import spool
 from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.metrics import ARTIFACT_KINDS
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.phases import seconds_of_phases
 
@@ -44,12 +48,16 @@ class TrackedRun:
         directory: RunDirectory,
         client: MlflowClient,
         experiment_id: Callable[[str], str],
+        mlflow_run_id: Callable[[str], str],
         announce: Callable[[], None],
     ) -> None:
-        """`experiment_id` gives the id of an experiment by name; `announce` says that MLflow knows the run now."""
+        """`experiment_id` gives the id of an experiment by name, `mlflow_run_id` that of the MLflow run of a run of
+        ours; `announce` says that MLflow knows the run now.
+        """
         self.directory = directory
         self._client = client
         self._experiment_id = experiment_id
+        self._id_of_run = mlflow_run_id
         self._announce = announce
         self._definition: dict[str, Any] = read_json(directory.definition, {})
         self._state: dict[str, Any] = read_json(directory.tracking, {})
@@ -62,8 +70,7 @@ class TrackedRun:
 
     def advance(self) -> bool:
         """Bring MLflow up to date. True when the run has ended and MLflow has all of it."""
-        if "creating" not in self._state or self._state["creating"]:
-            self._create()
+        self.begin()
         event = status.last_event(self.directory)  # read first: what was logged before it is drained after it
         whole = self._drain()
         self.has_more = not whole
@@ -75,6 +82,11 @@ class TrackedRun:
             return False
         self._close(event)
         return True
+
+    def begin(self) -> None:
+        """See that MLflow has a run for it."""
+        if "creating" not in self._state or self._state["creating"]:
+            self._create()
 
     def is_over_and_deleted(self) -> bool:
         """Whether the run has ended and somebody has deleted it in MLflow."""
@@ -120,6 +132,7 @@ class TrackedRun:
         git = definition.get("git") or {}
         tags = {
             RUN_ID_TAG: self.directory.id,
+            "mlflow.parentRunId": self._mlflow_parent(),  # so that MLflow's pages show it below its parent
             "toolkit.target": definition.get("target", ""),
             "toolkit.snapshot_id": (definition.get("snapshot") or {}).get("id", ""),
             "toolkit.environment": (definition.get("environment") or {}).get("name", ""),
@@ -133,6 +146,14 @@ class TrackedRun:
             **{mlflow_name(key): value for key, value in (definition.get("tags") or {}).items()},
         }
         return {key: str(value)[:TAG_LENGTH] for key, value in tags.items() if value}
+
+    def _mlflow_parent(self) -> str:
+        """The MLflow run of the parent, "" for a run without one."""
+        parent = self._definition.get("parent")
+        try:
+            return self._id_of_run(str(parent)) if parent else ""
+        except UserErrorException:  # its folder is gone
+            return ""
 
     def _log_params(self) -> None:
         from mlflow.entities import Param
@@ -212,8 +233,23 @@ class TrackedRun:
         record = read_json(self.directory.exit, {})
         ended = int(record.get("time", event.time or time.time()) * 1000)
         self._client.set_terminated(self.mlflow_run_id, MLFLOW_STATUS[outcome], ended)
+        if self._state.get("typed"):
+            self._draw_structured()
         self._state.update(status=outcome, mlflow_status=MLFLOW_STATUS[outcome], done=True)
         self._save()
+
+    def _draw_structured(self) -> None:
+        """Figures of the confusion matrices and the like that were logged."""
+        values = {
+            record["name"]: (record["kind"], os.path.join(self.directory.artifacts, record["value"]))
+            for record in spool.read_all(self.directory.spool)
+            if record.get("kind") in ARTIFACT_KINDS and record["kind"] != "image"
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            for name, (kind, path) in values.items():
+                figure = os.path.join(folder, f"{mlflow_name(name).replace('/', '_')}.png")
+                if figures.draw(kind, path, figure):
+                    self._client.log_artifact(self.mlflow_run_id, figure, "figures")
 
     def _keep_typed(self) -> None:
         """Lists, tables, images and texts as they were logged, so that they read back the same from anywhere."""

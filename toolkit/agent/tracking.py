@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.agent import server, store
+from toolkit import catalog
+from toolkit.agent import requests, server, store
 from toolkit.agent.tracked_run import TrackedRun
 from toolkit.agent.wake import signal_agent
-from toolkit.inscript.files import write_json
+from toolkit.errors import UserErrorException
+from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ class Tracker:
         self._troubled: dict[str, _Trouble] = {}
         self._pause = 0.0
         self._stop = False
+        self._requests = requests.Requests(paths, self._connect, self._answers, self._mlflow_run_id)
 
     def run(self) -> None:
         self._tell("")
@@ -95,14 +99,12 @@ class Tracker:
         return more
 
     def _advance(self, run_id: str) -> bool:
-        run = self._runs.get(run_id)
-        if run is None:
-            client = self._connect()
-            run = TrackedRun(self._paths.run(run_id), client, self._experiment_id, self._announce)
-            self._runs[run_id] = run
+        run = self._tracked(run_id)
         if not run.exists:
             return self._forget_leftover(run_id)
+        self._requests.answer_all(run.directory)
         if run.advance():
+            self._settle(run.directory)
             mark = self._paths.untracked / run_id
             mark.unlink(missing_ok=True)
             if run.has_news():  # whoever logs after the end writes first and marks then: so nothing is missed
@@ -110,6 +112,36 @@ class Tracker:
             del self._runs[run_id]
             self._announce()
         return run.has_more
+
+    def _tracked(self, run_id: str) -> TrackedRun:
+        run = self._runs.get(run_id)
+        if run is None:
+            client = self._connect()
+            run = TrackedRun(self._paths.run(run_id), client, self._experiment_id, self._mlflow_run_id, self._announce)
+            self._runs[run_id] = run
+        return run
+
+    def _mlflow_run_id(self, run_id: str) -> str:
+        """The id of the MLflow run of a run of ours, which is made where it is not there."""
+        known = read_json(self._paths.run(run_id).tracking, {}).get("mlflow_run_id")
+        if known:
+            return str(known)
+        run = self._tracked(run_id)
+        if not run.exists:
+            del self._runs[run_id]
+            raise UserErrorException(f"there is no run '{run_id}'")
+        run.begin()
+        if not (self._paths.untracked / run_id).exists():  # not one that is carried on from here
+            del self._runs[run_id]
+        return run.mlflow_run_id
+
+    def _settle(self, directory: RunDirectory) -> None:
+        """A run has ended and MLflow has it: what is left to do is for those who ask about many runs."""
+        requests.clear(directory)
+        try:
+            catalog.keep(self._paths, directory.id)
+        except Exception:  # whoever asks next reads the run's folder
+            print(f"run {directory.id}: not in the catalogue\n{traceback.format_exc()}", file=sys.stderr, flush=True)
 
     def _forget_leftover(self, run_id: str) -> bool:
         """Drop the mark of a submit that was ended before its run directory was there."""

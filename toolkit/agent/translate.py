@@ -9,11 +9,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolkit.inscript.metrics import rows_of
+from toolkit.inscript.metrics import ARTIFACT_KINDS, rows_of
 
 NAME_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
+
+_ATTRIBUTES = {"display_name": "mlflow.runName", "description": "mlflow.note.content"}
 
 Row = tuple[str, float, int, int]  # name, value, milliseconds since the epoch, step
 
@@ -56,6 +58,8 @@ def _add(batch: Batch, record: dict[str, Any]) -> None:
         batch.tags[mlflow_name(record["name"])] = record["value"][:TAG_LENGTH]
     elif kind == "untag":
         batch.tags[mlflow_name(record["name"])] = None
+    elif kind == "attribute":
+        batch.tags[_ATTRIBUTES[record["name"]]] = record["value"][:TAG_LENGTH]
     elif kind == "property":
         batch.tags[mlflow_name("toolkit.property." + record["name"])] = record["value"][:TAG_LENGTH]
     batch.typed |= is_typed(record)
@@ -95,7 +99,7 @@ def _number(value: float) -> float:
 def is_typed(record: dict[str, Any]) -> bool:
     """Whether MLflow's metrics do not hold all of this record."""
     kind = record.get("kind")
-    return kind in ("list", "table", "image") or (
+    return kind in ("list", "table", *ARTIFACT_KINDS) or (
         kind == "metric"
         and (isinstance(record.get("value"), bool) or not isinstance(record.get("value"), (int, float)))
     )
@@ -106,8 +110,8 @@ def mlflow_name(name: str) -> str:
     """A name that MLflow takes; one that had to be changed gets a mark of its own, so that no two become one."""
     clean = re.sub(r"[^/\w.\- :]", "_", name)
     clean = posixpath.normpath(clean).lstrip("/") if clean.strip("./ ") else "_"
-    if clean.startswith("../"):
-        clean = clean.replace("../", "__/")
+    if clean.startswith(".."):
+        clean = "__" + clean[2:].replace("../", "__/")
     if clean == name and len(name) <= NAME_LENGTH:
         return name
     mark = "-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]

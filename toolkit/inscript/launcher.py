@@ -145,6 +145,10 @@ class Launcher:
             workcopy.materialise(snapshot["store"], snapshot["id"], self.run.work)
         for folder in (self.run.outputs, self.run.script_logs):
             os.makedirs(folder, exist_ok=True)
+        if self.plan.get("data"):
+            from toolkit.data.provide import provide
+
+            provide(self.plan["data"])
 
     def _start(self) -> "subprocess.Popen[bytes]":
         environment = self._environment()
@@ -209,7 +213,11 @@ class Launcher:
             processes.end_tree(self.run.root, child.pid, LEFTOVER_GRACE_SECONDS)
 
     def _tidy(self) -> None:
-        """Keep of the working copy what the script made or changed: the rest is in the snapshot."""
+        """Keep of the working copy what the script made or changed: the rest is in the snapshot, or the run's inputs."""
+        if self.plan.get("data"):
+            from toolkit.data.provide import clean
+
+            clean(self.plan["data"])
         snapshot = self.plan.get("snapshot")
         if snapshot:
             from toolkit.inscript import workcopy

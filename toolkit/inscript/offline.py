@@ -76,9 +76,6 @@ class OfflineRun(online.Run):
         before, _, _ = self.id.rpartition(".")
         return self._relative(before) if before else None
 
-    def _relative(self, run_id: str) -> "OfflineRun":
-        return OfflineRun(online.directory_of(self._directory, run_id))
-
     def __enter__(self) -> "OfflineRun":
         _say("[START] Run %s context" % self.id)
         return self

@@ -2,23 +2,21 @@
 
 import json
 import os
-import shutil
 import sys
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, List, Optional
 
 from toolkit.inscript import details, logged_run, metrics
 from toolkit.inscript.errors import RunEnvironmentException, UserErrorException
-from toolkit.inscript.files import claim_json, is_within, read_json
+from toolkit.inscript.files import claim_json, read_json
 from toolkit.inscript.registering import RegistersModels
-from toolkit.inscript.run_metrics import RunMetrics
+from toolkit.inscript.run_family import RunFamily
 from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
 from toolkit.inscript.spool import read_all
 from toolkit.inscript.values import warn_once
 from toolkit.inscript.wake import wake_agent_of
 
 POLL_SECONDS = 0.05
-MOST_CHILDREN = 10000  # in one call of create_children
 
 
 class ScriptExperiment:
@@ -32,7 +30,7 @@ class ScriptExperiment:
         return "Experiment(workspace=%r, name=%r)" % (self.workspace.name, self.name)
 
 
-class Run(RunMetrics, RegistersModels):
+class Run(RunFamily, RegistersModels):
     """One run. Inside a script, get it by `Run.get_context()`.
 
     No method that logs ever raises into the training, waits for a server or opens a connection.
@@ -62,22 +60,11 @@ class Run(RunMetrics, RegistersModels):
     # -- what it is -----------------------------------------------------------------------------------------------
 
     @property
-    def id(self) -> str:
-        """The run id: `<experiment>_<unix seconds>_<8 hex>`."""
-        return self._directory.id
-
-    @property
     def experiment(self) -> Any:
         """The experiment of the run: its `name` and its `workspace`."""
         from toolkit.inscript.workspace import ScriptWorkspace
 
         return ScriptExperiment(str(self._definition().get("experiment", "")), ScriptWorkspace())
-
-    @property
-    def type(self) -> Optional[str]:
-        """What kind of run it is: "azureml.scriptrun", "hyperdrive", … None for one that was not submitted."""
-        kind = self._definition().get("type")
-        return str(kind) if kind else None
 
     @property
     def number(self) -> int:
@@ -109,10 +96,6 @@ class Run(RunMetrics, RegistersModels):
     def _attribute(self, name: str) -> str:
         found = metrics.attributes(self._records())
         return str(found.get(name) or self._definition().get(name) or "")
-
-    def _definition(self) -> Dict[str, Any]:
-        definition: Dict[str, Any] = read_json(self._directory.definition, {})
-        return definition
 
     def _records(self) -> List[Dict[str, Any]]:
         return read_all(self._directory.spool)
@@ -217,133 +200,25 @@ class Run(RunMetrics, RegistersModels):
     def properties(self) -> Dict[str, str]:
         return self.get_properties()
 
-    # -- its family -----------------------------------------------------------------------------------------------
+    def get_environment(self) -> Any:
+        """The environment that the run was submitted with. The script's own needs the whole toolkit for that."""
+        return self._whole("run.get_environment()").get_environment()
+
+    def restore_snapshot(self, snapshot_id: Optional[str] = None, path: Optional[str] = None) -> Any:
+        """Write the sources of the run to a folder. The script's environment needs the whole toolkit for that."""
+        return self._whole("run.restore_snapshot()").restore_snapshot(snapshot_id, path)
+
+    def get_portal_url(self) -> str:
+        """The URL of the run in the MLflow UI, or "" where the script's environment cannot tell."""
+        try:
+            return str(self._whole("run.get_portal_url()").get_portal_url())
+        except Exception as error:  # an address that is printed must not end a training
+            warn_once("portal", "%s" % error)
+            return ""
 
     @property
-    def parent(self) -> "Optional[Run]":
-        """The run that this one is a child of, or None."""
-        parent = self._definition().get("parent")
-        return self._relative(str(parent)) if parent else None
-
-    def _relative(self, run_id: str) -> "Run":
-        """Another run of the workspace, of this one's kind."""
-        return Run(directory_of(self._directory, run_id))
-
-    def child_run(
-        self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: Optional[object] = None
-    ) -> "Run":
-        """A new child that this process logs: it is running at once, until `complete()`, `fail()` or the process ends.
-
-        Args:
-            name: its display name.
-            run_id: the end of its id, which begins with this run's; random by default.
-        """
-        if run_id and run_id.startswith(self.id):
-            run_id = run_id[len(self.id) :].lstrip("._-")
-        directory = logged_run.child_directory(self._directory, run_id or None)
-        if os.path.exists(directory.root):
-            raise UserErrorException(
-                "the run %s has a child '%s' already: use another run_id" % (self.id, directory.id)
-            )
-        mine = self._definition()
-        definition = {
-            "experiment": mine.get("experiment"),
-            "workspace": mine.get("workspace"),
-            "parent": self.id,
-            "target": "sdk",
-            "environment": mine.get("environment"),
-            "snapshot": mine.get("snapshot"),
-            "user": mine.get("user"),
-        }
-        if name:
-            definition["display_name"] = str(name)
-        logged_run.create(directory, definition)
-        self._announce(directory)
-        return self._relative(directory.id)
-
-    def create_children(
-        self, count: Optional[int] = None, tag_key: Optional[str] = None, tag_values: Optional[List[Any]] = None
-    ) -> "List[Run]":
-        """Several children at once: `count` of them, or one for each of `tag_values`, which has it as its tag.
-
-        Raises:
-            UserErrorException: neither or both of `count` and the two for tags.
-        """
-        if (count is None) == (tag_key is None) or (tag_key is None) != (tag_values is None):
-            raise UserErrorException("create_children takes a count, or a tag_key with tag_values")
-        values = list(tag_values) if tag_values is not None else [None] * int(count or 0)
-        if len(values) > MOST_CHILDREN:
-            raise UserErrorException("create_children makes at most %d runs in one call" % MOST_CHILDREN)
-        made = []
-        for value in values:
-            child = self.child_run()
-            if tag_key is not None:
-                child.tag(tag_key, value)
-            made.append(child)
-        return made
-
-    def submit_child(self, config: Any, tags: Optional[Dict[str, str]] = None, **kwargs: Any) -> Any:
-        """Submit a child run from inside this one. The script's environment needs the whole toolkit for that."""
-        try:
-            from toolkit.workspace import Workspace
-        except ImportError:
-            raise UserErrorException(
-                "run.submit_child(...) inside a run needs the whole toolkit, which the script's environment does not "
-                "have: add it to the pip section of the environment, or submit the children from the control script"
-            )
-        run = Workspace.get(os.path.basename(self._directory.workspace)).get_run(self.id)
-        return run.submit_child(config, tags, **kwargs)
-
-    def get_children(
-        self,
-        recursive: bool = False,
-        tags: Optional[Any] = None,
-        properties: Optional[Any] = None,
-        type: Optional[str] = None,
-        status: Optional[str] = None,
-        _rehydrate_runs: bool = True,
-    ) -> "Iterator[Run]":
-        """The children of the run, the newest first; with `recursive`, theirs as well.
-
-        Args:
-            tags, properties: one that a run must have, or several by name with their values.
-            type: a run type, as `Run.type` says.
-            status: a status, as "Completed".
-        """
-        for run_id in reversed(logged_run.children(self._directory)):
-            child = self._relative(run_id)
-            if not os.path.exists(child._directory.definition):
-                continue  # being made, or in a place that this process cannot see
-            if (
-                type in (None, child.type)
-                and status in (None, child.get_status())
-                and (not tags or matches(child.get_tags(), tags))
-                and (not properties or matches(child.get_properties(), properties))
-            ):
-                yield child
-            if recursive:
-                for grandchild in child.get_children(True, tags, properties, type, status):
-                    yield grandchild
-
-    def get_metrics(
-        self,
-        name: Optional[str] = None,
-        recursive: bool = False,
-        run_type: Optional[str] = None,
-        populate: bool = False,
-    ) -> Dict[str, Any]:
-        """What was logged so far, in the shapes that `toolkit.inscript.metrics.collect` describes.
-
-        Args:
-            recursive: `{run id: metrics}` of this run and all its descendants.
-            run_type: of runs of this type only.
-            populate: put in the content of confusion matrices and the like, in place of their artifacts' names.
-        """
-        self.flush()
-        if not recursive:
-            return self._metrics(name, populate) if run_type in (None, self.type) else {}
-        family = [self] + list(self.get_children(recursive=True))
-        return {run.id: run._metrics(name, populate) for run in family if run_type in (None, run.type)}
+    def portal_url(self) -> str:
+        return self.get_portal_url()
 
     # -- how it goes ----------------------------------------------------------------------------------------------
 
@@ -387,58 +262,6 @@ class Run(RunMetrics, RegistersModels):
             raise ActivityFailedException(json.dumps(found["error"], indent=4))
         return found
 
-    # -- its files ------------------------------------------------------------------------------------------------
-
-    def get_file_names(self) -> List[str]:
-        """The files of the run: `azureml-logs/…`, `logs/…`, `outputs/…` and what was uploaded."""
-        return [name for name, _ in details.files(self._directory)]
-
-    def download_file(
-        self, name: str, output_file_path: Optional[str] = None, _validate_checksum: bool = False
-    ) -> None:
-        """Copy a file of the run to `output_file_path` (a file or an existing folder; default the current folder).
-
-        Raises:
-            UserErrorException: the run has no such file; the message says which it has.
-        """
-        files = dict(details.files(self._directory))
-        if name not in files:
-            shown = ", ".join(list(files)[:50]) + (" and %d more" % (len(files) - 50) if len(files) > 50 else "")
-            raise UserErrorException(
-                "Cannot find the artifact '%s' in container 'dcid.%s'; it has: %s" % (name, self.id, shown or "none")
-            )
-        target = output_file_path or os.path.basename(name)
-        if os.path.isdir(target) or target.endswith(("/", os.sep)):
-            target = os.path.join(target, os.path.basename(name))
-        os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
-        shutil.copyfile(files[name], target)
-
-    def download_files(
-        self,
-        prefix: Optional[str] = None,
-        output_directory: Optional[str] = None,
-        output_paths: Optional[List[str]] = None,
-        batch_size: int = 100,
-        append_prefix: bool = True,
-        timeout_seconds: Optional[float] = None,
-    ) -> None:
-        """Copy the files whose names start with `prefix` below `output_directory`."""
-        root = output_directory or "."
-        names = [name for name in self.get_file_names() if name.startswith(prefix or "")]
-        for index, name in enumerate(names):
-            kept = name if append_prefix else name[len(prefix or "") :].lstrip("/") or os.path.basename(name)
-            target = os.path.join(root, output_paths[index] if output_paths else kept)
-            if is_within(root, target) or output_paths:
-                self.download_file(name, target)
-
-    def get_all_logs(self, destination: Optional[str] = None) -> List[str]:
-        """Copy the run's logs to a folder (default: a folder named like the run). Returns their paths."""
-        root = destination or os.path.join(".", self.id)
-        names = [name for name in self.get_file_names() if name.startswith(("azureml-logs/", "logs/"))]
-        for name in names:
-            self.download_file(name, os.path.join(root, name))
-        return [os.path.join(root, name) for name in names]
-
     # -- life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -447,10 +270,6 @@ class Run(RunMetrics, RegistersModels):
     def clean(self) -> List[str]:
         """Nothing to do: what is on the target for the run goes when it ends."""
         return []
-
-    def flush(self, timeout_seconds: float = 300) -> None:
-        """Nothing to wait for: what was logged is in the kernel's hands. Retries what a full disk refused."""
-        self._spool.flush()
 
     def complete(self, _set_status: bool = True) -> None:
         """The run is Completed. A submitted run's status comes from the exit of its process: there it does nothing."""
@@ -492,21 +311,6 @@ class Run(RunMetrics, RegistersModels):
     def _end(self, record: Dict[str, Any]) -> None:
         logged_run.end(self._directory, record)
         self._announce(self._directory)
-
-    def _announce(self, directory: RunDirectory) -> None:
-        """Let the agent know that there is news of a logged run."""
-        wake_agent_of(directory.outermost)
-
-
-def directory_of(relative: RunDirectory, run_id: str) -> RunDirectory:
-    """The run directory of any run of the workspace that `relative` is in."""
-    return RunDirectory(logged_run.path_of(os.path.dirname(relative.outermost.root), run_id))
-
-
-def matches(found: Dict[str, str], wanted: Any) -> bool:
-    """Whether `found` has the key `wanted`, or all keys of the dictionary `wanted` with their values."""
-    pairs = wanted if isinstance(wanted, dict) else {wanted: None}
-    return all(key in found and (value is None or found[key] == str(value)) for key, value in pairs.items())
 
 
 _current: Optional[Run] = None

@@ -2,6 +2,7 @@
 
 A run finds it two folders above its own. A container has these folders mounted under the paths that they have here.
 
+workspace.json              what the workspace was created with; workspace.yaml: what the user may edit
 datastores/<name>.json       a datastore, and default.json: which is the default
 datasets/                    registered data sets and their versions
 storage/<name>/              what the workspace's own datastores hold
@@ -21,6 +22,15 @@ class WorkspaceDirectory:
 
     def __repr__(self) -> str:
         return "WorkspaceDirectory(%r)" % self.root
+
+    @property
+    def facts(self) -> str:
+        """What the workspace was created with: location, tags and the like. Containers do not have it."""
+        return os.path.join(self.root, "workspace.json")
+
+    @property
+    def configuration(self) -> str:
+        return os.path.join(self.root, "workspace.yaml")
 
     @property
     def runs(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import defaultdict
 
 from toolkit.snapshots import ignore
@@ -12,6 +13,18 @@ from toolkit.snapshots.survey import Survey, text
 _DOMINANT = 0.9  # a directory is worth opening in the table of large paths where one child has this share
 _ROWS = 10
 _MB = 1_000_000  # bytes, as in `snapshot_limit_mb`
+
+
+def lifted(limit_bytes: int) -> int:
+    """The limit of a snapshot, or what the script lifted it to in the way that scripts of Azure ML SDK v1 did.
+
+    That is by setting `SNAPSHOT_MAX_SIZE_BYTES` of `azureml._restclient.snapshots_client`.
+    """
+    module = sys.modules.get("azureml._restclient.snapshots_client")
+    asked = getattr(module, "SNAPSHOT_MAX_SIZE_BYTES", None)
+    if limit_bytes == 0 or not isinstance(asked, (int, float)) or asked == getattr(module, "DEFAULT", None):
+        return limit_bytes
+    return max(limit_bytes, int(asked))
 
 
 def over_the_limit(found: Survey, limit_bytes: int) -> str:

@@ -44,6 +44,7 @@ class Plan:
         environment: variables that are set for the script.
         path_prefixes: folders put in front of variables such as PATH, by name.
         snapshot: `{"store", "id"}` of the sources, or None.
+        data: what the launcher does for inputs and outputs; see `toolkit.data.provide`.
         container: what the engine is asked for, as docker's `containers.create` takes it; {} for a process.
         max_seconds: the longest the script may run; 0 for no limit.
         grace_seconds: between TERM and KILL.
@@ -55,6 +56,7 @@ class Plan:
     environment: dict[str, str]
     path_prefixes: dict[str, list[str]] = field(default_factory=dict)
     snapshot: dict[str, str] | None = None
+    data: list[dict[str, Any]] = field(default_factory=list)
     container: dict[str, Any] = field(default_factory=dict)
     max_seconds: float = 0
     grace_seconds: float = 10

@@ -24,7 +24,7 @@ from toolkit.images import engine
 from toolkit.inscript.files import claim_json, read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
-from toolkit.targets import docker_options, launched, variables
+from toolkit.targets import data, docker_options, launched, variables
 from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
 from toolkit.targets.mount import inscript_folder, launcher_command, python_path
 
@@ -69,6 +69,7 @@ class DockerTarget:
             environment=environment,
             path_prefixes={"PYTHONPATH": python_path()},
             snapshot={"store": str(self._paths.snapshots), "id": job.definition["snapshot"]["id"]},
+            data=data.of_run(job.run, job.definition).steps,
             container=self._container(job, python),
             max_seconds=float(job.definition["max_run_duration_seconds"] or 0),
             grace_seconds=self._grace,
@@ -84,6 +85,7 @@ class DockerTarget:
         folders[str(home().data)] = "rw"
         if job.variables.get("MLFLOW_TRACKING_URI", "").startswith("sqlite:"):
             folders[str(self._paths.mlflow)] = "rw"
+        folders = data.with_folders(folders, run, job.definition)
         own = [{"source": path, "target": path, "read_only": mode == "ro"} for path, mode in folders.items()]
         return {
             "engine": job.definition["environment"]["engine"],
@@ -108,6 +110,8 @@ class DockerTarget:
                 "later): use an image that has `python3`, or give the environment packages, which bring their own"
             )
         home().data.mkdir(parents=True, exist_ok=True)
+        for folder in self._paths.shared.shared:
+            os.makedirs(folder, 0o700, exist_ok=True)
         address = plan.container["engine"]
         client = engine.connect(address)
         self._sweep(address)

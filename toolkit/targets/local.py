@@ -16,7 +16,7 @@ from toolkit.inscript import processes
 from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths
-from toolkit.targets import launched, variables
+from toolkit.targets import data, launched, variables
 from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
 from toolkit.targets.mount import launcher_command, python_path
 
@@ -54,6 +54,7 @@ class LocalTarget:
             environment=environment,
             path_prefixes=prefixes,
             snapshot={"store": str(self._paths.snapshots), "id": job.definition["snapshot"]["id"]},
+            data=data.of_run(job.run, job.definition).steps,
             max_seconds=float(job.definition["max_run_duration_seconds"] or 0),
             grace_seconds=self._grace,
             wake=str(self._paths.wake),

@@ -31,4 +31,5 @@ class LoggedTarget:
 
     def cancel(self, handle: Handle, grace: float) -> None:
         """The run is over; the process that logs it goes on, and what it logs further is kept."""
-        logged_run.end(handle.run, {"reason": "stopped", "code": None})
+        if launched.lives(handle.run):
+            logged_run.end(handle.run, {"reason": "stopped", "code": None})

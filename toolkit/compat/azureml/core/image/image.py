@@ -1,0 +1,9 @@
+"""What Azure ML SDK v1 had in `azureml.core.image.image`."""
+
+from toolkit.inscript.lazy import offer
+
+offer(
+    __name__,
+    {},
+    absent=("Image",),
+)

@@ -1,0 +1,14 @@
+"""What Azure ML SDK v1 had in `azureml.core.webservice.webservice`."""
+
+from toolkit.inscript.lazy import offer
+
+offer(
+    __name__,
+    {
+        "WebserviceException": "toolkit:WebserviceException",
+    },
+    absent=(
+        "Webservice",
+        "WebserviceDeploymentConfiguration",
+    ),
+)

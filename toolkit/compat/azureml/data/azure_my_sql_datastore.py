@@ -1,0 +1,9 @@
+"""What Azure ML SDK v1 had in `azureml.data.azure_my_sql_datastore`."""
+
+from toolkit.inscript.lazy import offer
+
+offer(
+    __name__,
+    {},
+    absent=("AzureMySqlDatastore",),
+)
