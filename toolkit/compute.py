@@ -1,4 +1,4 @@
-"""`ComputeTarget` and its kin: where runs go, as control scripts written for Azure ML SDK v1 see it.
+"""`AmlCompute` and its kin: compute targets as control scripts written for Azure ML SDK v1 see them.
 
 Every compute target here is a pool of this machine: `slots` runs at once, each with so many GPUs of its own. To scripts
 it is an `AmlCompute`, whose nodes are the slots.
@@ -7,17 +7,15 @@ it is an `AmlCompute`, whose nodes are the slots.
 from __future__ import annotations
 
 import builtins
-import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from toolkit import compute_provisioning as provisioning
 from toolkit import compute_sizes
 from toolkit.compute_provisioning import ProvisioningConfiguration
 from toolkit.compute_status import AmlComputeStatus, ScaleSettings
+from toolkit.compute_target import SSH, ComputeTarget
 from toolkit.errors import ComputeTargetException
 from toolkit.inscript.files import read_json
-from toolkit.inscript.values import warn_once
-from toolkit.targets import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,167 +33,6 @@ __all__ = [
     "ScaleSettings",
     "default_target",
 ]
-_SSH = "machines that are reached over SSH are not offered yet; runs go to the compute targets of this machine"
-
-
-class ComputeTarget:
-    """A compute target by name: an `AmlCompute`, or the `ComputeInstance` that it was created as.
-
-    Attributes:
-        workspace: its workspace.
-        name: its name.
-        type: what Azure ML SDK v1 calls it.
-        kind: what the workspace's configuration calls it, as in "local" or "docker".
-        provisioning_state: "Succeeded".
-        provisioning_errors: None.
-        tags, description: as it was created with.
-
-    Raises:
-        ComputeTargetException: the workspace has no such target; the message says which it has and how to add one.
-    """
-
-    type = "AmlCompute"
-    provisioning_state = "Succeeded"
-    provisioning_errors: object = None
-    location = "local"
-    is_attached = False
-    cluster_location = "local"
-
-    def __new__(cls, workspace: Workspace, name: str) -> ComputeTarget:
-        if cls is not ComputeTarget:
-            return object.__new__(cls)
-        asked = provisioning.read_asked(workspace.paths, name) if isinstance(name, str) else {}
-        return object.__new__(ComputeInstance if asked.get("kind") == "ComputeInstance" else AmlCompute)
-
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        configuration = workspace.configuration
-        registry.check(name, configuration, workspace.paths.configuration)
-        self.workspace = workspace
-        self.name = name
-        self.kind = str(configuration.compute_targets[name]["type"])
-        self._asked = provisioning.read_asked(workspace.paths, name)
-        self._created_now = False
-        self.tags: dict[str, str] = dict(self._asked.get("tags") or {})
-        self.description: str | None = self._asked.get("description")
-
-    # -- made and found -----------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def create(workspace: Workspace, name: str, provisioning_configuration: ProvisioningConfiguration) -> ComputeTarget:
-        """Make a pool of this machine with `max_nodes` slots, and as many GPUs a run as the size has.
-
-        One of this name that was created before is changed; one that `workspace.yaml` names stays as it is.
-
-        Raises:
-            ComputeTargetException: a name that Azure ML SDK v1 refuses as well.
-            StorageError: the workspace's folder cannot be written.
-        """
-        provisioning.check_name(name)
-        if not isinstance(provisioning_configuration, ProvisioningConfiguration):
-            raise ComputeTargetException(
-                f"ComputeTarget.create takes what AmlCompute.provisioning_configuration(vm_size=…) gives, "
-                f"not {provisioning_configuration!r}"
-            )
-        paths = workspace.paths
-        configured = name in workspace.configuration.compute_targets and not provisioning.file(paths, name).exists()
-        if configured:
-            warn_once(f"compute {name}", f"the compute target '{name}' is as {paths.configuration} says: none was made")
-        else:
-            provisioning.write(paths, name, provisioning_configuration)
-        target = ComputeTarget(workspace, name)
-        target._created_now = not configured
-        return target
-
-    @staticmethod
-    def attach(workspace: Workspace, name: str, attach_configuration: object) -> NoReturn:
-        """Not offered yet.
-
-        Raises:
-            ComputeTargetException: always, with what to do instead.
-        """
-        raise ComputeTargetException(f"'{name}' cannot be attached: {_SSH}. See ComputeTarget.list(workspace)")
-
-    @staticmethod
-    def list(workspace: Workspace) -> builtins.list[ComputeTarget]:
-        """All compute targets of the workspace."""
-        return [ComputeTarget(workspace, name) for name in workspace.configuration.compute_targets]
-
-    @staticmethod
-    def deserialize(workspace: Workspace, object_dict: dict[str, Any]) -> ComputeTarget:
-        """The compute target that `serialize` described."""
-        return ComputeTarget(workspace, object_dict["name"])
-
-    # -- what it is ---------------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        return f"{self.workspace.paths.root}/compute/{self.name}"
-
-    cluster_resource_id = id
-
-    @property
-    def created_on(self) -> str | None:
-        return _utc(self._asked.get("created"))
-
-    @property
-    def modified_on(self) -> str | None:
-        return _utc(self._asked.get("modified"))
-
-    def refresh_state(self) -> None:
-        """Read again what the compute target is."""
-        self.__init__(self.workspace, self.name)  # type: ignore[misc]
-
-    def get_status(self) -> Any:
-        """The state of the compute target."""
-        return self.provisioning_state
-
-    def serialize(self) -> dict[str, Any]:
-        """The compute target as a dictionary with Azure ML SDK v1's keys."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "tags": self.tags,
-            "location": self.location,
-            "properties": {
-                "computeType": self.type,
-                "computeLocation": self.location,
-                "description": self.description,
-                "resourceId": self.id,
-                "provisioningState": self.provisioning_state,
-                "provisioningErrors": self.provisioning_errors,
-            },
-        }
-
-    def wait_for_completion(self, show_output: bool = False, is_delete_operation: bool = False) -> None:
-        """Nothing to wait for: a compute target is there once it is created. Says so where `show_output` asks."""
-        if show_output:
-            print('Provisioning operation finished, operation "Succeeded"')
-
-    # -- its end ------------------------------------------------------------------------------------------------------
-
-    def delete(self) -> None:
-        """Remove a compute target that a script created; its runs go on.
-
-        Raises:
-            ComputeTargetException: `workspace.yaml` names it.
-        """
-        file = provisioning.file(self.workspace.paths, self.name)
-        if not file.exists():
-            raise ComputeTargetException(
-                f"the compute target '{self.name}' is named in {self.workspace.paths.configuration}: take it out there"
-            )
-        file.unlink()
-
-    def detach(self) -> None:
-        """Refused: only what was attached can be detached.
-
-        Raises:
-            ComputeTargetException: always.
-        """
-        raise ComputeTargetException(f"'{self.name}' was not attached, so it cannot be detached: use delete()")
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(workspace={self.workspace.name!r}, name={self.name!r}, kind={self.kind!r})"
 
 
 class AmlCompute(ComputeTarget):
@@ -457,7 +294,7 @@ class RemoteCompute(ComputeTarget):
         Raises:
             ComputeTargetException: always, with what to do instead.
         """
-        raise ComputeTargetException(f"'{address or vm_name}' cannot be attached: {_SSH}")
+        raise ComputeTargetException(f"'{address or vm_name}' cannot be attached: {SSH}")
 
     @staticmethod
     def attach(  # type: ignore[override]
@@ -475,7 +312,7 @@ class RemoteCompute(ComputeTarget):
         Raises:
             ComputeTargetException: always, with what to do instead.
         """
-        raise ComputeTargetException(f"'{name}' cannot be attached: {_SSH}")
+        raise ComputeTargetException(f"'{name}' cannot be attached: {SSH}")
 
 
 def default_target(workspace: Workspace, type: str = "CPU") -> ComputeTarget | None:
@@ -487,7 +324,3 @@ def default_target(workspace: Workspace, type: str = "CPU") -> ComputeTarget | N
     names = ("cpu-cluster", "local", *configuration.compute_targets)
     name = next((one for one in names if one in configuration.compute_targets and one not in with_gpus), None)
     return ComputeTarget(workspace, name) if name else None
-
-
-def _utc(seconds: float | None) -> str | None:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else None

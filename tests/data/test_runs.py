@@ -98,7 +98,7 @@ class DataOnTarget:
         for path, _ in (copy, links, first, single_copy, folder):
             assert not os.path.lexists(path), "copies and links end with the run"
         assert (tmp_path / "data/a/1.txt").is_file() and len(whole.to_path()) == 3, "what they were made of does not"
-        assert run.get_details()["inputDatasets"][0]["content"] == whole.content()
+        assert run.get_details()["inputDatasets"][0]["dataset"]["content"] == whole.content()
 
     def test_the_script_finds_its_inputs_by_name(self) -> None:
         whole = Dataset.File.from_files((self.store, "data")).register(self.workspace, "registered")
@@ -124,7 +124,7 @@ class DataOnTarget:
             whole.as_named_input("direct"),
         )
         assert Dataset.File.from_files((self.store, "from-the-run")).to_path() == ["/new.txt"]
-        inputs = {entry["mode"]: entry for entry in run.get_details()["inputDatasets"]}
+        inputs = {entry["mode"]: entry for entry in run._definition()["data"]["inputs"].values()}
         assert inputs["direct"]["registered"] == {"name": "registered", "version": 1}
 
     def test_references_of_a_datastore(self) -> None:

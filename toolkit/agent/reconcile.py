@@ -362,8 +362,6 @@ class Reconciler:
         """Close the run once MLflow has it all, or after a while: what is missing then follows when it can."""
         if not outputs.complete(self.paths, run.directory, run.definition, run.event.outcome):
             return
-        if not outputs.complete(self.paths, run.directory, run.definition, run.event.outcome):
-            return
         waited = time.time() - run.event.time
         if not self.tracker.is_done(run.directory) and waited < FINALIZING_SECONDS and not self.tracker.is_down():
             return

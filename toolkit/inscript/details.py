@@ -81,8 +81,8 @@ def details(directory: RunDirectory, properties: Dict[str, str]) -> Dict[str, An
         "startTimeUtc": utc(read_json(directory.script, {}).get("time")),
         "endTimeUtc": utc(ended),
         "properties": dict({"ContentSnapshotId": (definition.get("snapshot") or {}).get("id")}, **properties),
-        "inputDatasets": list(((definition.get("data") or {}).get("inputs") or {}).values()),
-        "outputDatasets": list(((definition.get("data") or {}).get("outputs") or {}).values()),
+        "inputDatasets": _inputs(definition),
+        "outputDatasets": _outputs(definition, directory),
         "runDefinition": {
             "script": definition.get("script"),
             "command": " ".join(definition.get("command") or []),
@@ -103,6 +103,29 @@ def details(directory: RunDirectory, properties: Dict[str, str]) -> Dict[str, An
     if event.get("error"):
         found["error"] = {"error": event["error"]}
     return found
+
+
+def _inputs(definition: Dict[str, Any]) -> List[Dict[str, Any]]:
+    found = []
+    for name, entry in ((definition.get("data") or {}).get("inputs") or {}).items():
+        dataset = dict(entry.get("registered") or {}, id=entry.get("id"), content=entry.get("content"))
+        how = {"type": "RunInput", "inputName": name, "mechanism": str(entry.get("mode")).capitalize()}
+        if entry.get("path_on_compute"):
+            how["pathOnCompute"] = entry["path_on_compute"]
+        found.append({"dataset": dataset, "consumptionDetails": how})
+    return found
+
+
+def _outputs(definition: Dict[str, Any], directory: RunDirectory) -> List[Dict[str, Any]]:
+    registered = read_json(os.path.join(directory.root, "outputs.json"), {}).get("registered", {})
+    return [
+        {
+            "dataset": registered.get(name),
+            "outputType": "RunOutput",
+            "outputDetails": {"outputName": name, "datastore": entry.get("datastore"), "path": entry.get("path")},
+        }
+        for name, entry in ((definition.get("data") or {}).get("outputs") or {}).items()
+    ]
 
 
 def utc(seconds: Optional[float]) -> Optional[str]:
