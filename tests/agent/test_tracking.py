@@ -531,3 +531,29 @@ def test_a_server_that_is_down_slows_nothing_and_gets_everything_later(
         f"http://127.0.0.1:{port}/#/experiments/{known_as['experiment_id']}/runs/{known_as['mlflow_run_id']}"
     )
     assert not workspace.paths.mlflow_database.exists(), "nothing went elsewhere"
+
+
+def test_metrics_of_the_script_s_own_mlflow_calls_are_the_run_s(submit: Submit, workspace: Workspace) -> None:
+    run = submit("""
+        import mlflow
+        from toolkit import Run
+        for step in range(3):
+            mlflow.log_metric("accuracy", step / 4, step=step)
+            Run.get_context().log("loss", 1 - step / 4)
+        mlflow.log_metrics({"nan": float("nan"), "once": 7})
+    """)
+    run.wait_for_completion()
+    wait_until(lambda: not (workspace.paths.untracked / run.id).exists())
+    metrics = run.get_metrics()
+    assert str(metrics.pop("nan")) == "nan"
+    assert metrics == {"accuracy": [0.0, 0.25, 0.5], "loss": [1.0, 0.75, 0.5], "once": 7.0}
+    from mlflow import MlflowClient
+
+    client = MlflowClient(workspace.get_mlflow_tracking_uri())
+    mlflow_run_id = read_json(run.directory.tracking)["mlflow_run_id"]
+    for name, count in (("accuracy", 3), ("loss", 3), ("once", 1)):
+        assert len(client.get_metric_history(mlflow_run_id, name)) == count
+    with run.experiment.start_logging(snapshot_directory=None) as after:
+        after.log("loss", 1)
+    wait_until(lambda: not (workspace.paths.untracked / after.id).exists())
+    assert not (Path(after.directory.spool) / "mlflow.jsonl").exists()

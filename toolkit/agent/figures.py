@@ -69,9 +69,7 @@ def _residuals(figure: Figure, data: dict[str, Any]) -> None:
     """`bin_edges`: n + 1 edges; `bin_counts`: n counts, or n + 2 with what lies outside on either side."""
     axes = figure.subplots()
     edges, counts = _bins(data)
-    axes.bar(
-        edges[:-1], counts, [after - before for before, after in pairwise(edges)], align="edge"
-    )
+    axes.bar(edges[:-1], counts, [after - before for before, after in pairwise(edges)], align="edge")
     axes.set(xlabel="residual", ylabel="count")
 
 

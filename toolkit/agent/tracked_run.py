@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit import status
 from toolkit.agent import figures
 from toolkit.agent.artifacts import Artifacts
+from toolkit.agent.mlflow_calls import SPOOL_FILE, MlflowCalls
 from toolkit.agent.translate import TAG_LENGTH, Batch, is_typed, mlflow_name, params, table_artifacts, translate
 from toolkit.errors import UserErrorException
 from toolkit.inscript import spool
@@ -62,6 +63,7 @@ class TrackedRun:
         self._definition: dict[str, Any] = read_json(directory.definition, {})
         self._state: dict[str, Any] = read_json(directory.tracking, {})
         self.has_more = False
+        self._mlflow_calls = MlflowCalls(directory, client)
         self._artifacts = Artifacts(directory, client, self._state.setdefault("artifacts", {}))
 
     @property
@@ -76,6 +78,7 @@ class TrackedRun:
         self.has_more = not whole
         self._report_status(event)
         ended = event.status in status.TERMINAL or event.status == status.FINALIZING
+        self._mlflow_calls.copy(self.mlflow_run_id, self._state.setdefault("metrics", []), final=ended and whole)
         self._artifacts.upload(self.mlflow_run_id, final=ended and whole)
         if not ended or not whole:
             self._save()
@@ -171,6 +174,8 @@ class TrackedRun:
     def _news(self) -> Iterator[tuple[str, list[dict[str, Any]], int]]:
         """Of each spool file with something new: its name, the next records, and the offset behind them."""
         for name in spool.files(self.directory.spool):
+            if name == SPOOL_FILE:  # which MLflow had first
+                continue
             path = os.path.join(self.directory.spool, name)
             offset = self._state.get("offsets", {}).get(name, 0)
             if os.path.getsize(path) > offset:
@@ -196,6 +201,8 @@ class TrackedRun:
         from mlflow.entities import Metric, RunTag
 
         metrics = [Metric(name, value, milliseconds, step) for name, value, milliseconds, step in batch.metrics]
+        ours = self._state.setdefault("metrics", [])
+        ours += sorted({metric.key for metric in metrics}.difference(ours))
         for start in range(0, len(metrics), METRICS_A_BATCH):
             self._client.log_batch(self.mlflow_run_id, metrics=metrics[start : start + METRICS_A_BATCH])
         tags = [RunTag(key, value) for key, value in batch.tags.items() if value is not None]
