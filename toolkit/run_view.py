@@ -87,7 +87,7 @@ def view(run: Run, url: str = "") -> View:
         reason=(detailed["details"] or "").partition("\n")[0],
         error=str(((details.get("error") or {}).get("error") or {}).get("message") or ""),
         phases={name: seconds for name, seconds in (details.get("phases") or {}).items() if "." not in name},
-        metrics={name: _last(value) for name, value in run.get_metrics().items()},
+        metrics={name: _last(value) for name, value in run.get_metrics().items() if run.type != "hyperdrive"},
         primary_metric=primary,
         children=_children(run, primary, maximize),
         url=url,
@@ -108,7 +108,7 @@ def _children(run: Run, primary: str, maximize: bool) -> list[Child]:
     if not runs:
         return []
     metrics = run.get_metrics(recursive=True) if primary else {}
-    children = [Child(one.id, one.get_status(), _number(metrics.get(one.id, {}).get(primary))) for one in runs]
+    children = [Child(one.id, one.get_status(), _best(metrics.get(one.id, {}).get(primary), maximize)) for one in runs]
     if primary:
         children.sort(
             key=lambda child: (
@@ -123,9 +123,14 @@ def _last(value: Any) -> Any:
     return value[-1] if isinstance(value, list) and value else value
 
 
-def _number(value: Any) -> float | None:
-    value = _last(value)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def _best(value: Any, maximize: bool) -> float | None:
+    """The best value of a metric; None where it is no number."""
+    values = [one for one in (value if isinstance(value, list) else [value]) if _is_number(one)]
+    return float((max if maximize else min)(values)) if values else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
 
 
 def _short(value: Any) -> str:
