@@ -21,7 +21,7 @@ lint: $(VENV)/.installed-for-development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/vermin --quiet --no-tips --target=3.6- toolkit/inscript
+	$(BIN)/vermin --quiet --no-tips --target=3.6- toolkit/inscript toolkit/data toolkit/compat
 
 clean:
 	rm -rf $(VENV) .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

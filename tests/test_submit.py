@@ -229,7 +229,7 @@ class TestWhatARunGets:
     def test_a_run_config_of_its_own(self, workspace: Workspace, source: Path) -> None:
         run_config = RunConfiguration(script="train.py", arguments=["--x", 1])
         (source / "train.py").write_text("import sys; print(sys.argv[1:])")
-        with pytest.warns(UserWarning, match="run_config is given, so compute_target is ignored: set them on run_config"):
+        with pytest.warns(UserWarning, match="run_config is given, so compute_target is ignored: set them"):
             config = ScriptRunConfig(str(source), run_config=run_config, compute_target="ignored")
         run = Experiment(workspace, "tests").submit(config)
         run.wait_for_completion()

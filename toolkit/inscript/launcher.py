@@ -213,7 +213,7 @@ class Launcher:
             processes.end_tree(self.run.root, child.pid, LEFTOVER_GRACE_SECONDS)
 
     def _tidy(self) -> None:
-        """Keep of the working copy what the script made or changed: the rest is in the snapshot, or the run's inputs."""
+        """Keep of the working copy what the script made or changed: the rest is in the snapshot or an input."""
         if self.plan.get("data"):
             from toolkit.data.provide import clean
 

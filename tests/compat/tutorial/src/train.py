@@ -1,7 +1,6 @@
 import argparse
 import os
 
-import torch
 from azureml.core import Run
 from torch import nn, optim
 
