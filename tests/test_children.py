@@ -146,3 +146,18 @@ def test_a_chosen_id(workspace: Workspace, submit: Submit, tmp_path: Path) -> No
     for taken in ("my-own-run", "no.dots", "../up"):
         with pytest.raises(Exception, match=r"run_id|id of a run"):
             Experiment(workspace, "tests").submit(config, run_id=taken)
+
+
+def test_a_parent_that_waits_for_its_child_lends_it_its_slot(submit: Submit) -> None:
+    run = submit("""
+        import os
+        from toolkit import Run, ScriptRunConfig
+        os.makedirs("other")
+        open("other/small.py", "w").write("print('small')")
+        child = Run.get_context().submit_child(ScriptRunConfig("other", script="small.py"))
+        print(child.wait_for_completion()["status"])
+    """)
+    waiting = submit("print('a stranger, who waits for the one slot')")
+    run.wait_for_completion()
+    assert "Completed" in driver_log(run)
+    assert waiting.wait_for_completion()["status"] == "Completed"

@@ -167,12 +167,19 @@ def test_names_that_are_refused(name: str, workspace: Workspace) -> None:
         ({"vm_priority": "cheap"}, "vm_priority is 'cheap'"),
         ({"max_nodes": -1}, "max_nodes is -1"),
         ({"min_nodes": 3, "max_nodes": 2}, "min_nodes is 3, above max_nodes"),
-        ({"max_nodes": "2"}, "max_nodes is '2'"),
+        ({"max_nodes": "two"}, "max_nodes is 'two'"),
     ],
 )
 def test_configurations_that_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ComputeTargetException, match=message):
         AmlCompute.provisioning_configuration(**{"vm_size": "STANDARD_D2_V2", **options})  # type: ignore[arg-type]
+
+
+def test_numbers_of_environment_variables_are_text() -> None:
+    asked = AmlCompute.provisioning_configuration(
+        "STANDARD_D2_V2", min_nodes="1", max_nodes="3", idle_seconds_before_scaledown="300"  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert (asked.min_nodes, asked.max_nodes, asked.idle_seconds_before_scaledown) == (1, 3, 300)
 
 
 def test_what_azure_alone_knows_is_taken() -> None:

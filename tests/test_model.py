@@ -106,6 +106,9 @@ class TestModel:
         assert path == folder / "azureml-models" / "pathed" / "2" / "net.pkl"
         path.write_text("touched")
         assert Path(Model.get_model_path("pathed", _workspace=workspace)).read_text() == "touched"
+        (folder / "azureml-models" / "pathed" / ".2").write_text("fetched from another workspace")
+        assert Path(Model.get_model_path("pathed", _workspace=workspace)).read_text() == "weights"
+        assert Path(Model.get_model_path("pathed", _workspace=workspace)).parent.name == "2"
         assert Path(Model.get_model_path("pathed", 1, workspace)).read_text() == "weights"
         assert Model.get_model_path("pathed") == "azureml-models/pathed/2/net.pkl"  # with no workspace at all
         with pytest.raises(ModelNotFoundException, match=r"ModelNotFound: Model with name none .*_workspace"):
@@ -178,6 +181,9 @@ class TestModel:
             Model.register(workspace, "net", "m", tags=["a"])  # type: ignore[arg-type]
         with pytest.raises(UserErrorException, match="MLflow refuses to register the model 'a/b'"):
             Model.register(workspace, "net.pkl", "a/b")
+        for name in (None, "", 5, "x" * 300):
+            with pytest.raises(UserErrorException, match="cannot be the name of a model"):
+                Model.register(workspace, "net.pkl", name)  # type: ignore[arg-type]
         assert not [model for model in Model.list(workspace) if model.name in ("m", "a/b")]
 
     def test_deploy_package_and_profile_say_what_to_do_instead(self, workspace: Workspace, folder: Path) -> None:

@@ -216,3 +216,28 @@ class TestRunControl:
         wait_until(lambda: run.get_details_with_logs()["logFiles"]["azureml-logs/70_driver_log.txt"] == "here\n")
         details = run.get_details()
         assert details["status"] == "Running" and details["endTimeUtc"] is None
+
+
+def test_a_cancel_is_seen_at_once(submit: Submit) -> None:
+    run = submit("import time; time.sleep(600)")
+    run.cancel()
+    assert run.get_status() in ("CancelRequested", "Finalizing", "Canceled")
+    assert run.wait_for_completion()["status"] == "Canceled"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_failing_a_run_that_goes_on_ends_it(started: bool, submit: Submit) -> None:
+    run = submit("import time; time.sleep(600)")
+    if started:
+        wait_until(lambda: run.get_status() == "Running")
+    run.fail("the data was wrong", "BadData")
+    assert run.get_status() == "Failed"
+    assert run.get_details()["error"] == {"error": {"code": "BadData", "message": "the data was wrong"}}
+    with pytest.raises(ActivityFailedException, match="the data was wrong"):
+        run.wait_for_completion()
+
+
+def test_the_error_is_the_last_line_that_says_something(submit: Submit) -> None:
+    run = submit("import sys; print('out of luck'); print('=' * 60); sys.exit(3)")
+    error = run.wait_for_completion(raise_on_error=False)["error"]["error"]["message"]
+    assert error == "train.py exited with code 3: out of luck"

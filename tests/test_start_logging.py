@@ -15,6 +15,7 @@ from tests.conftest import wait_until
 from toolkit import Experiment, Run, UserErrorException, Workspace
 from toolkit.agent import wake
 from toolkit.inscript.files import read_json
+from toolkit.paths import WorkspacePaths
 from toolkit.status import read_events
 
 
@@ -110,7 +111,9 @@ def test_cancel(experiment: Experiment) -> None:
 SCRIPT = """
 import os, sys
 from toolkit import Experiment, Workspace
-run = Experiment(Workspace.get("test"), "logged").start_logging(snapshot_directory=None)
+run = Experiment(Workspace.get("test"), "logged").start_logging("made", snapshot_directory=None)
+os.makedirs("made")
+open("made/model.bin", "w").close()
 child = run.child_run()
 run.log("loss", 0.5)
 print(run.id, flush=True)
@@ -130,6 +133,7 @@ def test_a_process_that_ends_ends_its_runs(experiment: Experiment, ends: str, st
     (child,) = run.get_children()
     wait_until(lambda: child.get_status() == status, 20)
     assert run.get_metrics() == {"loss": 0.5}
+    assert run.get_file_names() == ([] if "kill" in ends else ["outputs/model.bin"])
     if "kill" in ends:
         assert "before run.complete()" in run.get_details()["error"]["error"]["message"]
     elif ends:
@@ -271,3 +275,20 @@ print(run.get_status())
 """
     out = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "Running"
+
+
+def test_logging_at_once_starts_one_agent(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    start = wake.start
+
+    def count(paths: WorkspacePaths) -> None:
+        started.append(paths)
+        start(paths)
+
+    monkeypatch.setattr(wake, "start", count)
+    run = experiment.start_logging(snapshot_directory=None)
+    for value in range(300):
+        run.log("loss", value)
+    assert len(started) <= 1, "the first log comes before the agent that was started reads its pipe"
+    run.complete()
+    wait_until(lambda: settled(run))

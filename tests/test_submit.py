@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_a_source_directory_that_is_none(refused: Refused, source: Path) -> None
 
 def test_no_script_and_no_command(refused: Refused) -> None:
     assert "needs a script, as in script='train.py', or a command" in refused(script=None)
+
+
+def test_types_that_cannot_be(source: Path, workspace: Workspace) -> None:
+    with pytest.raises(UserErrorException, match="environment is 'mine': it takes an Environment"):
+        ScriptRunConfig(str(source), "train.py", environment="mine")  # type: ignore[arg-type]
+    with pytest.raises(UserErrorException, match="tags must be a dictionary"):
+        Experiment(workspace, "tests").submit(ScriptRunConfig(str(source), Path("train.py")), tags="x")  # type: ignore[arg-type]
 
 
 def test_both_script_and_command(source: Path) -> None:
@@ -244,6 +252,12 @@ class TestWhatARunGets:
             run = Experiment(workspace, "tests").submit(config)
             run.wait_for_completion()
             assert driver_log(run) == "ONE\n"
+
+    def test_python_in_a_command_is_the_one_that_scripts_are_run_with(self, workspace: Workspace, source: Path) -> None:
+        config = ScriptRunConfig(str(source), command="python -c 'import sys; print(sys.executable)'")
+        run = Experiment(workspace, "tests").submit(config)
+        run.wait_for_completion()
+        assert Path(driver_log(run).strip()).parent == Path(sys.executable).parent
 
     def test_arguments_of_every_kind(self, submit: Submit) -> None:
         arguments = ["--lr", 0.1, "--n", 3, "--on", True, Path("a/b"), ""]

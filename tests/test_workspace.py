@@ -188,6 +188,14 @@ def test_one_that_is_not_there() -> None:
     )
 
 
+def test_one_that_a_script_had_in_azure_is_created(capsys: pytest.CaptureFixture[str]) -> None:
+    first = Workspace.get(name="mlops", subscription_id="s", resource_group="g")
+    assert (first.name, first.subscription_id, first.resource_group) == ("mlops", "s", "g")
+    assert capsys.readouterr().out == f"Created the workspace 'mlops' in {first.paths.root}\n"
+    assert Workspace.get("mlops", subscription_id="s", resource_group="g").paths == first.paths
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "-a", "a" * 65, None, 3])
 def test_names_that_are_refused(name: str, toolkit_home: Path) -> None:
     with pytest.raises(UserErrorException, match="cannot be the name of a workspace: use 1 to 64 letters"):

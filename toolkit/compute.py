@@ -81,12 +81,13 @@ class AmlCompute(ComputeTarget):
             "location": location,
             "enable_node_public_ip": enable_node_public_ip,
         }
+        min_nodes, max_nodes = provisioning.whole(min_nodes), provisioning.whole(max_nodes)
         return ProvisioningConfiguration(
             vm_size=vm_size,
             vm_priority=str(vm_priority),
             min_nodes=min_nodes,
-            max_nodes=max(provisioning.DEFAULT_NODES, min_nodes) if max_nodes is None else max_nodes,
-            idle_seconds_before_scaledown=idle_seconds_before_scaledown,
+            max_nodes=max(provisioning.DEFAULT_NODES, min_nodes or 0) if max_nodes is None else max_nodes,
+            idle_seconds_before_scaledown=provisioning.whole(idle_seconds_before_scaledown),
             tags=tags,
             description=description,
             azure={key: value for key, value in azure.items() if value is not None},

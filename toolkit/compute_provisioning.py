@@ -76,6 +76,11 @@ class ProvisioningConfiguration:
             )
 
 
+def whole(value: Any) -> Any:
+    """A number that was given as text, as those of environment variables are; all else as it is."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 def check_name(name: object) -> str:
     """The name of a new compute target, as Azure ML SDK v1 allowed it.
 

@@ -131,7 +131,8 @@ class Experiment:
         self._change(tags={**self.tags, **new})
 
     def remove_tags(self, tags: builtins.list[str]) -> None:
-        self._change(tags={key: value for key, value in self.tags.items() if key not in tags})
+        gone = [tags] if isinstance(tags, str) else tags
+        self._change(tags={key: value for key, value in self.tags.items() if key not in gone})
 
     def archive(self) -> None:
         """Put the experiment away: it is not listed, and takes no runs, until `reactivate()`."""
@@ -203,6 +204,8 @@ class Experiment:
 
         self._refuse_where_archived()
         if hasattr(config, "submit_to"):  # what is more than one script: a sweep, say
+            if run_id is not None:
+                raise UserErrorException("a sweep is given its id by HyperDriveConfig(custom_run_id=…)")
             run = config.submit_to(self, tags or {})
         else:
             run = submit(self, config, tags or {}, run_id=run_id)

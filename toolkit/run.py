@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit import portal, stream
 from toolkit.agent import wake as agent
+from toolkit.announce import AnnouncedSpool, announce
 from toolkit.errors import ActivityFailedException, ExperimentExecutionException, TrackingError, UserErrorException
-from toolkit.inscript import details
+from toolkit.inscript import details, logged_run
 from toolkit.inscript import run as inscript_run
 from toolkit.inscript.files import claim_json, read_json
 from toolkit.inscript.rundir import RunDirectory
-from toolkit.inscript.spool import Spool
-from toolkit.paths import WorkspacePaths, home
+from toolkit.paths import home
 from toolkit.phases import seconds_of_phases
 from toolkit.progress import spinner
 from toolkit.status import FAILED, TERMINAL, Event
@@ -47,7 +47,7 @@ class Run(inscript_run.Run):
     def __init__(self, experiment: Experiment, run_id: str, outputs: object = None, **kwargs: object) -> None:
         directory = _directory_of(experiment.workspace, run_id)
         super().__init__(directory)
-        self._spool = _AnnouncedSpool(directory.spool, experiment.workspace.paths, run_id)
+        self._spool = AnnouncedSpool(directory.spool, experiment.workspace.paths, run_id)
         self.directory = directory
         self._experiment = experiment
         self._event: Event | None = None
@@ -210,8 +210,21 @@ class Run(inscript_run.Run):
         if details.is_logged(self.directory):
             super().cancel()
             return
-        claim_json(self.directory.cancel, {"time": time.time(), "by": os.getpid()})
+        self._ask_for_its_end()
+
+    def _ask_for_its_end(self, **why: Any) -> None:
+        claim_json(self.directory.cancel, {"time": time.time(), "by": os.getpid(), **why})
         agent.wake(self._experiment.workspace.paths)
+
+    def fail(self, error_details: object = None, error_code: object = None, _set_status: bool = True) -> None:
+        """The run is Failed, for this reason. A submitted one that goes on is ended, and waited for."""
+        if details.is_logged(self.directory) or self._ended():
+            super().fail(error_details, error_code, _set_status)
+            return
+        message = "run.fail() was called" if error_details is None else error_details
+        self._ask_for_its_end(failed=logged_run.failed(message, error_code))
+        while not self._ended():
+            time.sleep(POLL_SECONDS)
 
     def _announce(self, directory: RunDirectory) -> None:
         announce(self._experiment.workspace.paths, directory.id)
@@ -363,25 +376,3 @@ def _directory_of(workspace: Workspace, run_id: str) -> RunDirectory:
             f"there is no run '{run_id}' in the workspace '{workspace.name}'; `toolkit runs` lists them"
         )
     return directory
-
-
-def announce(paths: WorkspacePaths, run_id: str) -> None:
-    """Let the agent know that a run has news which it did not bring about itself."""
-    for folder in (paths.active, paths.untracked):
-        folder.mkdir(exist_ok=True)
-        (folder / run_id).touch()
-    agent.wake(paths)
-
-
-class _AnnouncedSpool(Spool):
-    """The spool of a control script: what is logged from outside reaches MLflow also when the run has ended."""
-
-    def __init__(self, folder: str, paths: WorkspacePaths, run_id: str) -> None:
-        super().__init__(folder)
-        self._paths = paths
-        self._run_id = run_id
-
-    def append(self, line: bytes) -> None:
-        super().append(line)
-        (self._paths.untracked / self._run_id).touch()
-        agent.wake(self._paths)

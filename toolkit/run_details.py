@@ -56,7 +56,10 @@ class RunDetails:
         self._url = _URL_WORDS
 
         def ask() -> None:
-            self._url = self.run_instance._url_or_reason()
+            try:
+                self._url = self.run_instance._url_or_reason()
+            except Exception as error:  # who shows the run waits for an answer, whichever
+                self._url = f"({error})"
 
         threading.Thread(target=ask, name="run-details-url", daemon=True).start()
 

@@ -42,7 +42,7 @@ class ScriptRunConfig:
     def __init__(
         self,
         source_directory: str | os.PathLike[str],
-        script: str | None = None,
+        script: str | os.PathLike[str] | None = None,
         arguments: list[Any] | None = None,
         run_config: RunConfiguration | None = None,
         _telemetry_values: object = None,
@@ -55,7 +55,8 @@ class ScriptRunConfig:
         docker_runtime_config: DockerConfiguration | None = None,
     ) -> None:
         self.source_directory = os.fspath(source_directory) if source_directory is not None else "."
-        self.script = script if script is not None or run_config is None else run_config.script
+        script = script if script is not None or run_config is None else run_config.script
+        self.script = os.fspath(script) if isinstance(script, os.PathLike) else script
         self.command = command if command is not None or run_config is None else run_config.command
         self.arguments = arguments if arguments is not None or run_config is None else run_config.arguments
         if self.script and self.command:
@@ -94,6 +95,10 @@ class ScriptRunConfig:
         if target is not None:
             self.run_config.target = target_name(target)
         if environment is not None:
+            if not hasattr(environment, "python"):  # the class itself costs an import
+                raise UserErrorException(
+                    f"environment is {environment!r}: it takes an Environment, as Environment.get gives"
+                )
             self.run_config.environment = environment
         if job is not None:
             distributed.use(self.run_config, job)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 from toolkit import snapshots
+from toolkit.agent.wake import wake
+from toolkit.announce import announce
 from toolkit.errors import SnapshotException, UserErrorException, storage_errors
 from toolkit.inscript import logged_run
 from toolkit.paths import home
 from toolkit.progress import bar
-from toolkit.run import Run, announce
+from toolkit.run import Run
 from toolkit.snapshots import git
+from toolkit.snapshots.limit import lifted
 from toolkit.targets.logged import LoggedTarget
 
 if TYPE_CHECKING:
@@ -51,8 +55,11 @@ def start_logging(
     with storage_errors(f"cannot create the run {run_id}", paths.runs):
         definition["number"] = experiment.add_run(run_id)
         logged_run.create(directory, definition)
+    wake(paths)  # first, so that an agent of another version is replaced
     announce(paths, run_id)
-    return LoggedRun(experiment, run_id, outputs)
+    run = LoggedRun(experiment, run_id, outputs)
+    atexit.register(run.keep_outputs)  # before `logged_run` completes the run of a process that ends
+    return run
 
 
 def _sources(experiment: Experiment, folder: str | os.PathLike[str] | None) -> dict[str, Any]:
@@ -66,7 +73,7 @@ def _sources(experiment: Experiment, folder: str | os.PathLike[str] | None) -> d
             frozen = snapshots.take(
                 folder,
                 paths.snapshots,
-                limit_bytes=int(settings.snapshot_limit_mb * 1e6),
+                limit_bytes=lifted(int(settings.snapshot_limit_mb * 1e6)),
                 exclude=[home().root, paths.root],
                 progress=progress,
             )
@@ -92,8 +99,12 @@ class LoggedRun(Run):
         super().__init__(experiment, run_id)
         self._outputs = os.path.abspath(outputs) if outputs is not None else None
 
-    def _end(self, record: dict[str, Any]) -> None:
+    def keep_outputs(self) -> None:
+        """Copy the files of the `outputs` folder to the run, unless that has ended."""
         if self._outputs is not None and os.path.isdir(self._outputs) and not os.path.exists(self.directory.exit):
             with storage_errors("cannot keep the outputs of the run", self.directory.outputs):
                 shutil.copytree(self._outputs, self.directory.outputs, dirs_exist_ok=True)
+
+    def _end(self, record: dict[str, Any]) -> None:
+        self.keep_outputs()
         super()._end(record)

@@ -56,14 +56,21 @@ def submit(
     run_id: str | None = None,
 ) -> Run:
     """Submit a run: see `Experiment.submit`. `parent` is the id of the run that it is a child of."""
+    if not isinstance(tags, dict):
+        raise UserErrorException(f"tags must be a dictionary, as in {{'area': 'digits'}}, not {tags!r}")
     if run_id is not None:
-        _check_id(experiment, run_id)
+        check_id(experiment, run_id)
     definition, diff = freeze(experiment, config, tags)
     definition.update({key: value for key, value in (("parent", parent), ("id", run_id)) if value is not None})
     return start(experiment, definition, diff)
 
 
-def _check_id(experiment: Experiment, run_id: str) -> None:
+def check_id(experiment: Experiment, run_id: str) -> None:
+    """Refuse what cannot be the id of a new run.
+
+    Raises:
+        UserErrorException: it cannot, or there is such a run.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][\w-]{0,200}", run_id, re.ASCII):
         raise UserErrorException(
             f"'{run_id}' cannot be the id of a run: use 1 to 200 letters, digits, hyphens and underscores"
@@ -254,8 +261,9 @@ def _create(paths: WorkspacePaths, experiment: Experiment, definition: dict[str,
             os.rename(staging.root, paths.run(run_id).root)
         except BaseException:
             shutil.rmtree(staging.root, ignore_errors=True)
-            for folder in (paths.active, paths.untracked):
-                (folder / run_id).unlink(missing_ok=True)
+            if not os.path.exists(paths.run(run_id).definition):  # there may be another run of this id
+                for folder in (paths.active, paths.untracked):
+                    (folder / run_id).unlink(missing_ok=True)
             raise
 
 

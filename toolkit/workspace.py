@@ -153,7 +153,16 @@ class Workspace(WorkspaceParts):
         cloud: str = "AzureCloud",
         id: object = None,
     ) -> Workspace:
-        """The existing workspace `name`. The other arguments are kept for Azure ML SDK v1 scripts."""
+        """The existing workspace `name`. The other arguments are kept for Azure ML SDK v1 scripts.
+
+        Given with a subscription and a resource group it is one that a script had in Azure: here it is created where
+        it is not there yet, as by `from_config`.
+
+        Raises:
+            WorkspaceException: there is no such workspace.
+        """
+        if subscription_id and resource_group:
+            return Workspace._opened(name, subscription_id, resource_group)
         return Workspace(subscription_id, resource_group, name)
 
     @staticmethod
@@ -189,10 +198,17 @@ class Workspace(WorkspaceParts):
         settings = workspace_config.read(file)
         name = settings["workspace_name"]
         subscription, group = settings.get("subscription_id"), settings.get("resource_group")
+        return Workspace._opened(name, subscription, group)
+
+    @staticmethod
+    def _opened(name: str, subscription_id: str | None, resource_group: str | None) -> Workspace:
+        """The workspace; one that is not there yet is created, and where is said."""
         try:
-            return Workspace(subscription, group, name)
+            return Workspace(subscription_id, resource_group, name)
         except WorkspaceException:
-            workspace = Workspace.create(name, subscription_id=subscription, resource_group=group, exist_ok=True)
+            workspace = Workspace.create(
+                name, subscription_id=subscription_id, resource_group=resource_group, exist_ok=True
+            )
             print(f"Created the workspace '{name}' in {workspace.paths.root}")
             return workspace
 

@@ -556,4 +556,10 @@ def test_metrics_of_the_script_s_own_mlflow_calls_are_the_run_s(submit: Submit, 
     with run.experiment.start_logging(snapshot_directory=None) as after:
         after.log("loss", 1)
     wait_until(lambda: not (workspace.paths.untracked / after.id).exists())
-    assert not (Path(after.directory.spool) / "mlflow.jsonl").exists()
+    state = read_json(after.directory.tracking)
+    write_json(
+        after.directory.tracking, {key: state[key] for key in state if key != "metrics"}
+    )  # as before it was kept
+    after.tag("seen")
+    wait_until(lambda: not (workspace.paths.untracked / after.id).exists())
+    assert not (Path(after.directory.spool) / "mlflow.jsonl").exists() and after.get_metrics() == {"loss": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import needs, wait_until
 
 TOOLKIT = [sys.executable, "-m", "toolkit", "exec"]
 
@@ -145,9 +146,10 @@ def test_a_notebook(tmp_path: Path) -> None:
         "%matplotlib inline\n!pip install --upgrade azureml-sdk\nimport azureml.core",
         "text = '''\n%not a magic\n!nor a command\n'''\ntext.count('!')",
         "def version():\n    return azureml.core.VERSION\n\nprint(version(), __name__)\nversion();",
+        "display('shown', [2])",
     )
     done = execute(tmp_path, name)
-    assert (done.returncode, done.stdout) == (0, "1\n1.61.0 __main__\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "1\n1.61.0 __main__\nshown\n[2]\n"), done.stderr
     assert done.stderr == (
         "toolkit: cell 2: left out `!pip install --upgrade azureml-sdk`: install what is missing before, by hand\n"
     )
@@ -168,10 +170,30 @@ def test_an_error_in_a_cell_says_which(tmp_path: Path) -> None:
         ("%run other.py", "cell 3: `%run other.py` is for IPython alone"),
     ],
 )
-def test_what_only_ipython_runs(cell: str, told: str, tmp_path: Path) -> None:
+def test_what_only_ipython_runs(cell: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, "import sys\nsys.modules['IPython'] = None\n", "without/sitecustomize.py")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
     done = execute(tmp_path, notebook(tmp_path, "open('ran', 'w').close()", cell))
     assert done.returncode == 2 and told in done.stderr and "toolkit.compat.enable()" in done.stderr
     assert not (tmp_path / "ran").exists(), "nothing is run where a cell cannot be"
+
+
+def test_what_ipython_runs_where_it_is_installed(tmp_path: Path) -> None:
+    needs(importlib.util.find_spec("IPython"), "IPython")
+    name = notebook(
+        tmp_path,
+        "folder = '.'",
+        "%%writefile $folder/train.py\n!not a command\nprint(1)",
+        "!head -1 train.py\nlines = !wc -l < train.py\nprint(lines, 5 % 3)",
+        "%%time\nx = 1",
+        "print(x)\nx / 0",
+    )
+    done = execute(tmp_path, name)
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr and 'cell 6", line 2' in done.stderr
+    assert (tmp_path / "train.py").read_text() == "!not a command\nprint(1)\n"
+    written, first, lines, *times, last = done.stdout.splitlines()
+    assert "train.py" in written and (first, lines, last) == ("!not a command", "['2'] 2", "1")
+    assert any(line.startswith("Wall time") for line in times)
 
 
 def test_notebooks_that_are_none(tmp_path: Path) -> None:

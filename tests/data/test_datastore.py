@@ -70,6 +70,16 @@ def test_upload_and_download(store: Datastore, files: Path, tmp_path: Path, caps
     assert (tmp_path / "one/in/x/a.txt").is_file()
 
 
+def test_what_is_no_file_is_left_out_of_an_upload(store: Datastore, files: Path, capsys: Any) -> None:
+    (files / "broken").symlink_to("nothing")
+    (files / "elsewhere").symlink_to(files / "sub")
+    os.mkfifo(files / "pipe")
+    store.upload(str(files), "in", show_progress=False)
+    assert store.list_files() == ["in/a.txt", "in/sub/b.txt"]
+    told = capsys.readouterr().err
+    assert all(f"{files}/{name}" in told for name in ("broken", "elsewhere", "pipe")) and "left out" in told
+
+
 def test_upload_files_keeps_what_is_below_their_common_folder(store: Datastore, files: Path) -> None:
     both = [str(files / "a.txt"), str(files / "sub/b.txt")]
     store.upload_files(files=both, target_path="t", show_progress=False)
@@ -96,6 +106,9 @@ def test_a_registered_folder(workspace: Workspace, files: Path) -> None:
     mine = Datastore.register_fsspec(workspace, "mine", str(files))
     assert mine.datastore_type == "Folder" and mine.list_files() == ["a.txt", "sub/b.txt"]
     assert Datastore.register_fsspec(workspace, "mine", str(files)) == mine, "the same again is the same"
+    with pytest.raises(UserErrorException, match=r"has a password in it.*password=…") as refused:
+        Datastore.register_fsspec(workspace, "other", "sftp://me:s3cret@example.com/data")
+    assert "s3cret" not in str(refused.value)
     with pytest.raises(UserErrorException, match=r"already exists.*overwrite=True"):
         Datastore.register_fsspec(workspace, "mine", str(files / "sub"))
     other = Datastore.register_fsspec(workspace, "mine", str(files / "sub"), overwrite=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
 from pathlib import Path
@@ -102,6 +103,13 @@ def test_some_of_the_files(store: Datastore) -> None:
     assert labelled.partition_keys == ["label"]
     assert labelled.get_partition_key_values() == [{"label": "cats"}, {"label": "dogs"}]
     assert labelled.filter(labelled["label"] == "dogs").to_path() == ["/dogs/1.png"]
+    cats = Dataset.File.from_files((store, "pets/cats/*.png"), partition_format="/{label}/*.png")
+    assert cats.get_partition_key_values() == [{"label": "cats"}], "though the folder is in no name"
+    assert cats.filter(cats["label"] == "cats").to_path() == ["/1.png", "/2.png"]
+    hour = datetime.timedelta(hours=1)
+    for now in (datetime.datetime.now(datetime.timezone.utc), datetime.datetime.now(datetime.timezone(5 * hour))):
+        assert cats.filter(cats.file_metadata("LastModifiedTime") > now - hour).to_path() == cats.to_path()
+        assert cats.filter(cats.file_metadata("LastModifiedTime") > now + hour).to_path() == []
 
 
 def test_upload_directory(workspace: Workspace, tmp_path: Path, store: Datastore) -> None:
@@ -110,6 +118,11 @@ def test_upload_directory(workspace: Workspace, tmp_path: Path, store: Datastore
     )
     assert made.to_path() == ["/cats/1.png", "/cats/2.png", "/dogs/1.png"]
     assert Dataset.File.upload_directory(str(tmp_path / "pets"), DataPath(store, "all")).to_path()[-1] == "/readme.txt"
+    (tmp_path / "pets/.hidden").write_text("")
+    hidden = Dataset.File.upload_directory(str(tmp_path / "pets"), (store, "hidden"), "./.hid*", show_progress=False)
+    assert hidden.to_path() == ["/.hidden"]
+    with pytest.raises(UserErrorException, match="upwards"):
+        Dataset.File.upload_directory(str(tmp_path / "pets"), (store, "up"), pattern="../*", show_progress=False)
 
 
 def test_when_it_was_changed(store: Datastore) -> None:

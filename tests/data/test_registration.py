@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,26 @@ def test_a_data_set_stays_in_its_workspace(workspace: Workspace, tmp_path: Path)
     other = Workspace.create("other")
     with pytest.raises(UserErrorException, match="lies in the workspace 'test'"):
         files(workspace, tmp_path, "one", a="1").register(other, "x")
+
+
+def test_files_of_one_name_in_two_datastores_each_count(workspace: Workspace, tmp_path: Path) -> None:
+    stores = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.csv").write_text(name)
+        os.utime(tmp_path / name / "a.csv", (1, 1))  # long settled: the hashes of its bytes are kept
+        stores.append(Datastore.register_fsspec(workspace, name, str(tmp_path / name)))
+    made = Dataset.File.from_files([(store, "a.csv") for store in stores])
+    assert made.content() == made.content()
+    before = made.content()
+    (tmp_path / "one" / "a.csv").write_text("ONE")
+    os.utime(tmp_path / "two" / "a.csv", (2, 2))  # so both are read anew
+    assert made.content() != before
+
+
+def test_a_name_whose_first_version_was_never_written_is_none(workspace: Workspace, tmp_path: Path) -> None:
+    files(workspace, tmp_path, "one", a="1").register(workspace, "data")
+    (Path(workspace.shared.datasets) / "registered" / "half").mkdir()
+    assert [*Dataset.get_all(workspace)] == ["data"]
+    with pytest.raises(UserErrorException, match="too long"):
+        files(workspace, tmp_path, "one", a="1").register(workspace, "数" * 100)

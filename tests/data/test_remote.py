@@ -6,7 +6,7 @@ import functools
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,9 @@ from tests.conftest import Submit, driver_log
 from toolkit import Dataset, OutputFileDatasetConfig, UserErrorException, Workspace
 from toolkit.data.datastore import Datastore
 from toolkit.data.errors import DatasetExecutionError, MissingPackage
+from toolkit.data.fetching import fetch
+from toolkit.data.files import DataFile
+from toolkit.data.locations import Entry, Web
 from toolkit.paths import home
 
 
@@ -129,3 +132,41 @@ def test_a_library_that_is_missing_is_named(workspace: Workspace, monkeypatch: p
         store.list_files()
     with pytest.raises(UserErrorException, match="no address that fsspec knows"):
         Dataset.File.from_files("nonsense://x/y")
+
+
+class Grudging(BaseHTTPRequestHandler):
+    """Answers no HEAD, as for a signed URL; and `short.csv` ends before it is whole."""
+
+    def do_HEAD(self) -> None:
+        self.send_error(404 if self.path == "/none.csv" else 403)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "100" if self.path == "/short.csv" else "4")
+        self.end_headers()
+        self.wfile.write(b"a\n1\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_server_that_says_nothing_beforehand_or_ends_too_early(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Grudging)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    web = Web(f"http://127.0.0.1:{server.server_port}")
+    try:
+        files = [DataFile(web, Entry("whole.csv", 0, ""), "whole.csv")]
+        folder = Path(fetch(files, str(tmp_path / "cache"), lambda done, total: None))
+        assert (folder / "whole.csv").read_text() == "a\n1\n"
+        assert web.file("none.csv") is None
+        with pytest.raises(DatasetExecutionError, match=r"short\.csv ended before it was whole"):
+            web.get("short.csv", str(tmp_path / "short.csv"))
+        assert not (tmp_path / "short.csv").exists()
+        assert Dataset.Tabular.from_delimited_files(web.url + "/whole.csv").to_pandas_dataframe()["a"].tolist() == [1]
+        with pytest.raises(DatasetExecutionError, match=r"short\.csv cannot be read .* ended before it was whole"):
+            Dataset.Tabular.from_delimited_files(web.url + "/short.csv").to_pandas_dataframe()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

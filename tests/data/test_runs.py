@@ -25,7 +25,6 @@ from toolkit import (
 )
 from toolkit.agent import wake
 from toolkit.data.datastore import Datastore
-from toolkit.data.inputs import registered_outputs
 
 SHOW = """
 import json, os, sys
@@ -163,7 +162,8 @@ class DataOnTarget:
         assert made.to_pandas_dataframe().to_dict("list") == {"x": [1], "y": [2]}
         assert made.definition["sources"][0]["path"] == f"out/{run.id}/scores"
         assert Dataset.get_by_name(self.workspace, "other").to_path() == ["/a.txt"]
-        assert set(registered_outputs(run.directory, self.workspace)) == {"scores", "other"}
+        kept = {one["outputDetails"]["outputName"]: one["dataset"] for one in run.get_details()["outputDatasets"]}
+        assert kept == {name: {"name": name, "version": 1} for name in ("scores", "other")}
         back = Dataset.get_by_name(self.workspace, "other").as_named_input("back").as_mount()
         assert seen(self.run(SHOW, back))[0][1] == {"/a.txt": "a"}
 

@@ -91,6 +91,10 @@ def test_headers_encoding_and_no_inference(store: Datastore, tmp_path: Path) -> 
         Dataset.Tabular.from_delimited_files((store, "tables/latin.csv")).to_pandas_dataframe()
     plain = Dataset.Tabular.from_delimited_files((store, "tables/h1.csv"), infer_column_types=False)
     assert plain.to_pandas_dataframe().loc[0].tolist() == ["1", "2"]
+    old = Dataset.from_delimited_files((store, "tables/h2.csv"), header=False, skip_rows=0)
+    assert old.to_pandas_dataframe().shape == (1, 2)
+    with pytest.raises(UserErrorException, match=r"skip_rows=…\) is not offered"):
+        Dataset.from_delimited_files((store, "tables/h2.csv"), skip_rows=1)
 
 
 def test_columns_and_rows(people: TabularDataset) -> None:

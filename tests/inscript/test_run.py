@@ -200,6 +200,8 @@ def test_upload_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"weights")
     run.upload_file("outputs/model.pt", str(tmp_path / "model.pt"))
     run.upload_file("./notes//a.txt", io.BytesIO(b"stream"))
+    with pytest.raises(UserErrorException, match="2 names for 1 paths"):
+        run.upload_files(["one", "two"], [str(tmp_path / "model.pt")])
     run.upload_files(["one", "two"], [str(tmp_path / "model.pt"), str(tmp_path / "model.pt")])
     run.upload_file("one", io.BytesIO(b"replaced"))
     artifacts = Path(run._directory.artifacts)

@@ -55,6 +55,7 @@ def test_arrays_in_it_become_lists(run: Run) -> None:
     value = whole("confusion_matrix")
     value["data"] = {"class_labels": ["a"], "matrix": numpy.array([[3]]), "share": numpy.float32(0.5)}
     run.log_confusion_matrix("cm", value)
+    assert run.get_metrics("nothing", populate=True) == {}
     assert run.get_metrics(populate=True)["cm"]["data"] == {"class_labels": ["a"], "matrix": [[3]], "share": 0.5}
 
 
@@ -71,14 +72,18 @@ def test_what_is_no_json_is_said_and_the_script_goes_on(
 @pytest.mark.parametrize("kind", VALUES)
 def test_it_is_drawn(kind: str, tmp_path: Path) -> None:
     (tmp_path / "value.json").write_text(json.dumps(whole(kind)))
-    assert figures.draw(kind, str(tmp_path / "value.json"), str(tmp_path / "figure.png"))
-    with Image.open(tmp_path / "figure.png") as figure:
+    wanted = str(tmp_path / "figure.png")
+    assert figures.draw([(kind, str(tmp_path / "value.json"), wanted)]) == [wanted]
+    with Image.open(wanted) as figure:
         assert figure.width > 500 and len(figure.convert("RGB").getcolors(1 << 20)) > 10  # more than axes
 
 
-def test_what_cannot_be_drawn_is_no_figure(tmp_path: Path) -> None:
-    (tmp_path / "value.json").write_text('{"data": {}}')
-    assert not figures.draw("residuals", str(tmp_path / "value.json"), str(tmp_path / "figure.png"))
+def test_what_cannot_be_drawn_is_no_figure_and_the_others_are(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"data": {}}')
+    (tmp_path / "good.json").write_text(json.dumps(whole("residuals")))
+    wanted = [("residuals", str(tmp_path / f"{name}.json"), str(tmp_path / f"{name}.png")) for name in ("bad", "good")]
+    assert figures.draw(wanted) == [str(tmp_path / "good.png")]
+    assert figures.draw([]) == []
 
 
 def test_mlflow_has_the_value_and_its_figure(submit: Submit, workspace: Workspace) -> None:

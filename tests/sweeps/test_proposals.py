@@ -70,6 +70,13 @@ def test_bayesian_sampling_takes_children_that_run_or_failed() -> None:
     assert propose(sampling.to_json(), 15, outcomes, maximize=False)["x"] in (0, 2, 4, 6, 8, 10)
 
 
+def test_bayesian_sampling_learns_nothing_from_children_with_other_values() -> None:
+    sampling = BayesianParameterSampling({"x": uniform(0, 1), "kind": choice("a", "b")}, properties={"seed": 3})
+    others = [{"x": 0.5, "kind": "gone"}, {"x": "large", "kind": "a"}, {"x": 0.5}, {"x": 1, "kind": "a", "y": 2}]
+    outcomes = [Outcome(values, 0.5, ended=True) for values in others]
+    assert propose(sampling.to_json(), 3, outcomes, True) == propose(sampling.to_json(), 3, [], True)
+
+
 @pytest.mark.parametrize(
     ("kind", "space", "message"),
     [

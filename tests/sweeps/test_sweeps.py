@@ -295,6 +295,19 @@ def test_what_is_refused(options: dict[str, Any], message: str, source: Path, wo
         config(source, {"--lr": choice(1)}, **options)
 
 
+def test_an_id_of_one_s_own(source: Path, workspace: Workspace) -> None:
+    for run_id in ("../outside", "a.b", "a/b"):
+        with pytest.raises(UserErrorException, match="cannot be the id of a run"):
+            submit(workspace, config(source, {"--lr": choice(1)}, custom_run_id=run_id))
+    with pytest.raises(UserErrorException, match="custom_run_id"):
+        Experiment(workspace, "sweeps").submit(config(source, {"--lr": choice(1)}), run_id="mine")
+    run = submit(workspace, config(source, {"--lr": choice(1)}, custom_run_id="mine"))
+    with pytest.raises(UserErrorException, match="there is a run 'mine'"):
+        submit(workspace, config(source, {"--lr": choice(1)}, custom_run_id="mine"))
+    run.wait_for_completion()
+    assert (run.id, children(run)[0].id) == ("mine", "mine_0")
+
+
 def test_the_older_name(source: Path) -> None:
     script = ScriptRunConfig(str(source), "train.py")
     sampling = GridParameterSampling({"--lr": choice(1)})

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from toolkit.agent import server, store
-from toolkit.errors import TrackingError
+from toolkit.agent.models import client_of, mlflow_errors
 from toolkit.paths import WorkspacePaths
 
 
@@ -15,18 +13,10 @@ def delete(paths: WorkspacePaths, name: str) -> None:
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    uri = server.tracking_uri(paths)
-    if uri == store.uri(paths) and not store.is_made(paths):
+    if server.tracking_uri(paths) == store.uri(paths) and not store.is_made(paths):
         return
-    for variable, value in server.mlflow_environment().items():
-        os.environ.setdefault(variable, value)
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    client = MlflowClient(tracking_uri=uri)
-    try:
+    client = client_of(paths)
+    with mlflow_errors(f"delete the experiment '{name}'"):
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "deleted":
             client.delete_experiment(found.experiment_id)
-    except MlflowException as error:
-        raise TrackingError(f"MLflow did not delete the experiment '{name}': {error}") from error

@@ -1,12 +1,14 @@
-"""Figures of the structured values that a run logged: `python -m toolkit.agent.figures KIND VALUE.json FIGURE.png`.
+"""Figures of the structured values that a run logged.
 
-A process of its own, so that the tracker stays without matplotlib. The values are those of Azure ML SDK v1: a
-dictionary with `data`, whose keys each function names.
+`python -m toolkit.agent.figures` reads `[[kind, value.json, figure.png], …]`: a process of its own, so that the tracker
+stays without matplotlib, and one for all values of a run, since the tracker waits for it. The values are those of Azure
+ML SDK v1: a dictionary with `data`, whose keys each function names.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,17 +21,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DRAW_SECONDS = 60
+DRAW_SECONDS = 60  # for all of a run
 
 
-def draw(kind: str, value_path: str, figure_path: str) -> bool:
-    """Draw the value of a JSON file into a PNG file. False where it cannot be drawn."""
-    command = [sys.executable, "-m", "toolkit.agent.figures", kind, value_path, figure_path]
+def draw(wanted: list[tuple[str, str, str]]) -> list[str]:
+    """Draw values, each a kind, a JSON file and the PNG file to write. Returns the figures that could be drawn."""
+    if not wanted:
+        return []
+    command, asked = [sys.executable, "-m", "toolkit.agent.figures"], json.dumps(wanted).encode()
     try:
-        result = subprocess.run(command, env=background_environment(), capture_output=True, timeout=DRAW_SECONDS)
+        subprocess.run(command, input=asked, env=background_environment(), capture_output=True, timeout=DRAW_SECONDS)
     except subprocess.TimeoutExpired:
-        return False
-    return result.returncode == 0
+        pass  # those that are whole are kept
+    return [figure for _, _, figure in wanted if os.path.exists(figure)]
 
 
 def _confusion_matrix(figure: Figure, data: dict[str, Any]) -> None:
@@ -102,17 +106,24 @@ _DRAWN: dict[str, Callable[[Figure, dict[str, Any]], None]] = {
 }
 
 
-def main(arguments: list[str]) -> int:
+def main() -> None:
+    for kind, value_path, figure_path in json.load(sys.stdin):
+        try:
+            _draw_one(kind, value_path, figure_path)
+        except Exception as error:  # a value may be anything; the others are drawn
+            print(f"{value_path}: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _draw_one(kind: str, value_path: str, figure_path: str) -> None:
     from matplotlib.figure import Figure
 
-    kind, value_path, figure_path = arguments
     with open(value_path, encoding="utf-8") as file:
         value = json.load(file)
     figure = Figure(figsize=(9, 4.5) if kind == "accuracy_table" else (6, 4.5), layout="constrained")
     _DRAWN[kind](figure, value["data"])
-    figure.savefig(figure_path, format="png", dpi=120)
-    return 0
+    figure.savefig(f"{figure_path}.part", format="png", dpi=120)
+    os.replace(f"{figure_path}.part", figure_path)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

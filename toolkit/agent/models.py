@@ -20,6 +20,7 @@ from toolkit.agent.artifacts import artifact_name
 from toolkit.agent.model_records import REQUEST, keys_of, matches, record_of, tag_of, tags_of
 from toolkit.background import background_environment
 from toolkit.errors import ModelNotFoundException, ModelPathNotFoundException, TrackingError, UserErrorException
+from toolkit.inscript.files import write_text
 from toolkit.inscript.model_files import copy_chosen
 from toolkit.paths import WorkspacePaths
 
@@ -277,11 +278,16 @@ class ModelRegistry:
     def path(self, name: str, version: int | None, root: str) -> str:
         """The file or folder of a version (default: the highest), below `root/<name>/<version>/`; fetched once.
 
+        What was fetched there from another workspace, or from this one before it was made anew, is replaced.
+
         Raises:
             ModelNotFoundException: there is no such model.
         """
         record = self.get(name, version) if version is not None else self._highest(name)
         folder = Path(root, name, str(record["version"]))
+        mark, source = folder.with_name(f".{folder.name}"), f"{self._paths.root} {record['created']}"
+        if mark.exists() and mark.read_text(encoding="utf-8") != source:
+            shutil.rmtree(folder, ignore_errors=True)
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as staging:
@@ -291,6 +297,7 @@ class ModelRegistry:
                 except OSError:  # another process was first
                     if not folder.is_dir():
                         raise
+            write_text(str(mark), source)
         return str(next(folder.iterdir()))
 
     def _highest(self, name: str) -> dict[str, Any]:
@@ -313,9 +320,11 @@ class ModelRegistry:
         return target
 
     def _fetch(self, record: Mapping[str, Any], folder: str) -> None:
-        """Download a version into the new folder `folder`, which then has one entry."""
-        os.mkdir(folder)
-        with mlflow_errors(f"fetch the model {record['name']}:{record['version']}"), _beside(folder) as staging:
+        """Download a version into the new folder `folder`, which then has one entry; `folder.parts` may be left."""
+        staging = f"{folder}.parts"
+        for made in (folder, staging):
+            os.mkdir(made)
+        with mlflow_errors(f"fetch the model {record['name']}:{record['version']}"):
             if record["artifact"]:
                 found = self._client.download_artifacts(record["mlflow_run_id"], record["artifact"], staging)
                 os.rename(found, os.path.join(folder, os.path.basename(record["artifact"])))
@@ -328,15 +337,6 @@ class ModelRegistry:
             ).rstrip("/")
             whole = os.path.samefile(found, staging)  # a whole folder has no name of its own
             os.rename(found, os.path.join(folder, record["name"] if whole else os.path.basename(found)))
-            os.makedirs(staging, exist_ok=True)
-
-
-@contextmanager
-def _beside(folder: str) -> Iterator[str]:
-    staging = f"{folder}.parts"
-    os.mkdir(staging)
-    yield staging
-    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ def finalizing(run: RunDirectory, definition: dict[str, Any]) -> Event:
     record = read_json(run.exit)
     if record is None and definition.get("logged"):
         if os.path.exists(run.cancel):
-            return Event(FINALIZING, outcome=CANCELED, reason="cancelled")
+            return cancelled(run)
         return _failed(
             "LoggerLost",
             "the process that logged the run was ended from outside (kill -9, or the machine went down) before "
@@ -32,8 +32,16 @@ def finalizing(run: RunDirectory, definition: dict[str, Any]) -> Event:
     if record["reason"] == "exited" and record["code"] == 0:
         return Event(FINALIZING, outcome=COMPLETED)
     if os.path.exists(run.cancel):
-        return Event(FINALIZING, outcome=CANCELED, reason="cancelled")
+        return cancelled(run)
     return _failed(*_explain(run, record, definition))
+
+
+def cancelled(run: RunDirectory, reason: str = "cancelled") -> Event:
+    """The Finalizing event of a run whose end was asked for: Canceled, or Failed where `run.fail()` asked."""
+    failed = read_json(run.cancel, {}).get("failed")
+    if failed:
+        return _failed(failed["error_code"], failed["message"])
+    return Event(FINALIZING, outcome=CANCELED, reason=reason)
 
 
 def _failed(code: str, message: str) -> Event:
@@ -41,7 +49,7 @@ def _failed(code: str, message: str) -> Event:
 
 
 def _explain(run: RunDirectory, record: dict[str, Any], definition: dict[str, Any]) -> tuple[str, str]:
-    what = definition.get("script") or "the command"
+    what = "the sweep's controller" if definition.get("hyperdrive") else definition.get("script") or "the command"
     reason = record["reason"]
     container = read_json(run.plan, {}).get("container", {})
     if reason == "failed":  # as the process that logged it said
@@ -88,4 +96,5 @@ def _last_line(path: str) -> str:
             lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
     except OSError:
         return ""
-    return next((line.strip()[:500] for line in reversed(lines) if line.strip()), "")
+    said = (line.strip() for line in reversed(lines) if any(character.isalnum() for character in line))
+    return next(said, "")[:500]

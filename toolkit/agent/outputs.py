@@ -18,7 +18,6 @@ from typing import Any
 from toolkit.background import background_environment
 from toolkit.data import records, stores
 from toolkit.data.content import content_of
-from toolkit.data.inputs import outputs_record
 from toolkit.data.locations import Folder
 from toolkit.data.output import definition_of, filled
 from toolkit.data.patterns import checked, matching
@@ -37,7 +36,7 @@ def complete(paths: WorkspacePaths, directory: RunDirectory, definition: dict[st
     Args:
         outcome: how the run has ended: only one that Completed registers its outputs.
     """
-    if not _is_due(definition, outcome) or os.path.exists(outputs_record(directory)):
+    if not _is_due(definition, outcome) or os.path.exists(directory.kept_outputs):
         _processes.pop(directory.root, None)
         return True
     process = _processes.get(directory.root)
@@ -55,16 +54,16 @@ def complete(paths: WorkspacePaths, directory: RunDirectory, definition: dict[st
             )
         return False
     code = process.poll()
-    if code is None or os.path.exists(outputs_record(directory)):
+    if code is None or os.path.exists(directory.kept_outputs):
         return False
     message = f"what should keep the outputs of the run ended with code {code}: see {Path(directory.control_log).name}"
-    write_json(outputs_record(directory), {"registered": {}, "error": message})
+    write_json(directory.kept_outputs, {"registered": {}, "error": message})
     return False
 
 
 def judged(directory: RunDirectory, event: Event) -> Event:
     """How a run ends that is `event` so far: one whose outputs could not be kept has failed."""
-    message = str(read_json(outputs_record(directory), {}).get("error") or "")
+    message = str(read_json(directory.kept_outputs, {}).get("error") or "")
     if not message or event.outcome != COMPLETED:
         return event
     return replace(event, outcome=FAILED, reason=message, error={"code": "OutputError", "message": message})
@@ -109,8 +108,8 @@ def _upload(directory: RunDirectory, name: str, entry: dict[str, Any], outcome: 
     single = os.path.isfile(folder)
     source = Folder(os.path.dirname(folder) if single else folder)
     names = [os.path.basename(folder)] if single else [found.path for found in source.walk("")]
-    for glob in [entry["globs"]] if entry["globs"] else []:
-        names = sorted({path for pattern in glob for path in matching(checked(pattern), names)})
+    if entry["globs"]:
+        names = sorted({path for pattern in entry["globs"] for path in matching(checked(pattern), names)})
     for path in names:
         place = "/".join(part for part in (target, path) if part)
         there = None if entry["overwrite"] else location.file(place)
@@ -154,8 +153,8 @@ def main(root: str, outcome: str) -> None:
     directory = RunDirectory(root)
     with open(os.path.join(root, "outputs.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one that an agent has started before goes on, and we find it done
-        if not os.path.exists(outputs_record(directory)):
-            write_json(outputs_record(directory), keep(directory, outcome))
+        if not os.path.exists(directory.kept_outputs):
+            write_json(directory.kept_outputs, keep(directory, outcome))
     from toolkit.inscript.wake import wake
 
     wake(str(read_json(directory.plan, {}).get("wake") or ""))

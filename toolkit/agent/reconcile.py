@@ -17,7 +17,7 @@ from toolkit import configuration, gpus, status
 from toolkit.agent import outputs
 from toolkit.agent.builds import Builds, unshare_log
 from toolkit.agent.leases import Leases
-from toolkit.agent.outcome import finalizing
+from toolkit.agent.outcome import cancelled, finalizing
 from toolkit.agent.tracker_process import TrackerProcess, mlflow_version
 from toolkit.environments import store
 from toolkit.environments.request import Request
@@ -118,9 +118,7 @@ class Reconciler:
 
     def _mark_logged_children(self, run: ActiveRun) -> None:
         """Take up the children that a script logs: it may not be able to mark them itself, in a container say."""
-        for child_id in logged_run.logged_children(run.directory):
-            if child_id in self._children:
-                continue
+        for child_id in logged_run.logged_children(run.directory, but=self._children):
             self._children.add(child_id)
             directory = self.paths.run(child_id)
             if status.last_event(directory).status in status.TERMINAL:
@@ -256,14 +254,24 @@ class Reconciler:
     def _start_if_free(self, run: ActiveRun) -> None:
         """Launch the run if its pool has a free slot and nobody waits for it longer."""
         target = self._target(run)
-        if target.pool in self._full:
+        lent = self._held_by_ancestors(run, target.pool)  # who may be waiting for this run
+        if target.pool in self._full and not lent:
             return
-        if self._held[target.pool] < target.slots:
+        if self._held[target.pool] < target.slots + lent:
             leased = self._lease(run, target)
             if leased is not None and self._launch(run, target, leased):
                 self._held[target.pool] += 1
                 return
         self._full.add(target.pool)
+
+    def _held_by_ancestors(self, run: ActiveRun, pool: str) -> int:
+        """How many slots of the pool the runs hold that this one is a child of, or a child's child."""
+        held = 0
+        parent = self.runs.get(run.definition.get("parent") or "")
+        while parent is not None:
+            held += parent.handle is not None and self._pool(parent) == pool
+            parent = self.runs.get(parent.definition.get("parent") or "")
+        return held
 
     def _lease(self, run: ActiveRun, target: ComputeTarget) -> list[Gpu] | None:
         """The GPUs that the run has from now on; None while it has to wait for one."""
@@ -330,7 +338,7 @@ class Reconciler:
         self._cancel_children(run)
         if run.handle is None:
             self._builds.forget(run.directory)
-            self._enter(run, Event(status.FINALIZING, outcome=status.CANCELED, reason="cancelled before it started"))
+            self._enter(run, cancelled(run.directory, "cancelled before it started"))
             self.tracker.poke()
             return
         target = self._target(run)

@@ -78,7 +78,7 @@ class TrackedRun:
         self.has_more = not whole
         self._report_status(event)
         ended = event.status in status.TERMINAL or event.status == status.FINALIZING
-        self._mlflow_calls.copy(self.mlflow_run_id, self._state.setdefault("metrics", []), final=ended and whole)
+        self._mlflow_calls.copy(self.mlflow_run_id, self._our_metrics(), final=ended and whole)
         self._artifacts.upload(self.mlflow_run_id, final=ended and whole)
         if not ended or not whole:
             self._save()
@@ -201,7 +201,7 @@ class TrackedRun:
         from mlflow.entities import Metric, RunTag
 
         metrics = [Metric(name, value, milliseconds, step) for name, value, milliseconds, step in batch.metrics]
-        ours = self._state.setdefault("metrics", [])
+        ours = self._our_metrics()
         ours += sorted({metric.key for metric in metrics}.difference(ours))
         for start in range(0, len(metrics), METRICS_A_BATCH):
             self._client.log_batch(self.mlflow_run_id, metrics=metrics[start : start + METRICS_A_BATCH])
@@ -214,6 +214,14 @@ class TrackedRun:
                 self._client.delete_tag(self.mlflow_run_id, key)
         if batch.typed:
             self._state["typed"] = True
+
+    def _our_metrics(self) -> list[str]:
+        """The names of the metrics that came from the spool. A tracker of before did not note them."""
+        if "metrics" not in self._state:
+            sent = spool.read_all(self.directory.spool) if self._state.get("offsets") else []
+            self._state["metrics"] = sorted({name for name, *_ in translate(sent).metrics})
+        names: list[str] = self._state["metrics"]
+        return names
 
     # -- how it goes ----------------------------------------------------------------------------------------------
 
@@ -253,10 +261,12 @@ class TrackedRun:
             if record.get("kind") in ARTIFACT_KINDS and record["kind"] != "image"
         }
         with tempfile.TemporaryDirectory() as folder:
-            for name, (kind, path) in values.items():
-                figure = os.path.join(folder, f"{mlflow_name(name).replace('/', '_')}.png")
-                if figures.draw(kind, path, figure):
-                    self._client.log_artifact(self.mlflow_run_id, figure, "figures")
+            wanted = [
+                (kind, path, os.path.join(folder, f"{mlflow_name(name).replace('/', '_')}.png"))
+                for name, (kind, path) in values.items()
+            ]
+            for figure in figures.draw(wanted):
+                self._client.log_artifact(self.mlflow_run_id, figure, "figures")
 
     def _keep_typed(self) -> None:
         """Lists, tables, images and texts as they were logged, so that they read back the same from anywhere."""

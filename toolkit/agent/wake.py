@@ -15,7 +15,7 @@ from toolkit.paths import WorkspacePaths
 from toolkit.version import __version__
 
 START_SECONDS = 2.0  # by then an agent reads its pipe, however busy the machine
-_looked: dict[Path, float] = {}
+_started: dict[Path, float] = {}  # when this process started an agent
 
 
 def wake(paths: WorkspacePaths) -> None:
@@ -32,9 +32,14 @@ def wake(paths: WorkspacePaths) -> None:
 def keep_running(paths: WorkspacePaths) -> None:
     """For those who look at a run again and again: bring its agent back where it was ended, and do not hurry it."""
     now = time.monotonic()
-    if not is_running(paths) and now - _looked.get(paths.root, -START_SECONDS) >= START_SECONDS:
-        _looked[paths.root] = now
+    if not is_running(paths) and now - _started.get(paths.root, -START_SECONDS) >= START_SECONDS:
         start(paths)
+
+
+def nudge(paths: WorkspacePaths) -> None:
+    """As `wake`, for news that comes often: an agent that is being started is not started again."""
+    if not signal_agent(paths, b"\n"):
+        keep_running(paths)
 
 
 def version_of_agent(paths: WorkspacePaths) -> str:
@@ -66,6 +71,7 @@ def signal_agent(paths: WorkspacePaths, message: bytes) -> bool:
 
 def start(paths: WorkspacePaths) -> None:
     """Start the workspace's agent in the background. Where two are started at once, one of them leaves."""
+    _started[paths.root] = time.monotonic()
     with storage_errors("cannot write the agent's log", paths.agent_log):
         paths.agent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "toolkit.agent", str(paths.root)]

@@ -94,7 +94,7 @@ class AbstractDataset:
             )
         found: Dict[Any, Dict[str, object]] = {}
         for file in self._files():
-            values = partitions.values(form, file.name)
+            values = partitions.values(form, file.path)
             found.setdefault(tuple(str(values[key]) for key in wanted), {key: values[key] for key in wanted})
         return list(found.values())
 
@@ -190,7 +190,8 @@ class AbstractDataset:
         return self.update(tags={**self._registered()["tags"], **(tags or {})})
 
     def remove_tags(self: Self, tags: Optional[List[str]] = None) -> Self:
-        return self.update(tags={key: value for key, value in self.tags.items() if key not in (tags or [])})
+        gone = [tags] if isinstance(tags, str) else tags or []
+        return self.update(tags={key: value for key, value in self.tags.items() if key not in gone})
 
     def unregister_all_versions(self) -> None:
         """Forget the name that this data set is registered under, with all its versions. The files stay."""

@@ -24,7 +24,28 @@ def checked_input_name(name: object) -> str:
     return name
 
 
-class DatasetConsumptionConfig:
+class Named:
+    """An input or output of a run, by its name. In arguments it becomes what the run has for it."""
+
+    _name: str
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._name = checked_input_name(value)
+
+    @property
+    def arg_val(self) -> str:
+        return as_argument(self._name)
+
+    def __str__(self) -> str:
+        return self.arg_val
+
+
+class DatasetConsumptionConfig(Named):
     """A data set as an input of a run.
 
     Args:
@@ -43,18 +64,6 @@ class DatasetConsumptionConfig:
             )
         self.mode = mode
         self.path_on_compute = path_on_compute
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @name.setter
-    def name(self, value: str) -> None:
-        self._name = checked_input_name(value)
-
-    @property
-    def arg_val(self) -> str:
-        return as_argument(self._name)
 
     def as_mount(self, path_on_compute: Optional[str] = None) -> "DatasetConsumptionConfig":
         """The run reads the files where they are."""
@@ -78,9 +87,6 @@ class DatasetConsumptionConfig:
                 "run.input_datasets['%s'].to_pandas_dataframe()" % (mode, self._name)
             )
         return type(self)(self._name, self.dataset, mode, path_on_compute)
-
-    def __str__(self) -> str:
-        return self.arg_val
 
     def __repr__(self) -> str:
         return "DatasetConsumptionConfig(name=%r, mode=%r, dataset=%r)" % (self._name, self.mode, self.dataset)

@@ -36,12 +36,12 @@ def content_of(
     done = 0
     fresh = False
     for file in new:
-        known[file.entry.path] = [file.entry.size, file.entry.mark, _hash_file(str(file.local))]
+        known[str(file.local)] = [file.entry.size, file.entry.mark, _hash_file(str(file.local))]
         fresh = True
         done += file.entry.size
         if progress is not None:
             progress(done, total)
-    content = "sha256:" + _digest((file.name, known[file.entry.path][2]) for file in found)
+    content = "sha256:" + _digest((file.name, known[str(file.local)][2]) for file in found)
     if fresh:
         _keep(cache + ".json", known, found)
     return content
@@ -52,20 +52,20 @@ def _key(definition: Dict[str, Any]) -> List[Any]:
 
 
 def _is_known(file: DataFile, known: Dict[str, List[Any]]) -> bool:
-    return known.get(file.entry.path, [])[:2] == [file.entry.size, file.entry.mark]
+    return known.get(str(file.local), [])[:2] == [file.entry.size, file.entry.mark]
 
 
 def _keep(path: str, known: Dict[str, List[Any]], files: List[DataFile]) -> None:
     settled = time.time() * 1e9 - SETTLED_NS
     kept = {
-        file.entry.path: known[file.entry.path]
+        str(file.local): known[str(file.local)]
         for file in files
         if file.entry.mark.isdigit() and int(file.entry.mark) < settled
     }
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         write_json(path, kept)
-    except OSError:
+    except (OSError, ValueError):  # a full disk, or names that are no text
         pass  # the next one reads the files again
 
 

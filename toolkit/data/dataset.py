@@ -86,9 +86,16 @@ class Dataset:
 
     @staticmethod
     def from_delimited_files(path: Any, separator: str = ",", **kwargs: Any) -> TabularDataset:
-        """Deprecated: `Dataset.Tabular.from_delimited_files`."""
-        known = {key: value for key, value in kwargs.items() if key in ("include_path", "partition_format", "header")}
-        return TabularDatasetFactory.from_delimited_files(path, separator=separator, **known)
+        """Deprecated: `Dataset.Tabular.from_delimited_files`, whose arguments it takes.
+
+        Raises:
+            UserErrorException: an argument that is not offered and would change what is read.
+        """
+        unread = {"quoting": False, "skip_rows": 0, "skip_mode": 0, "comment": None, "archive_options": None}
+        for key, default in unread.items():
+            if kwargs.pop(key, default) != default:
+                raise UserErrorException("Dataset.from_delimited_files(%s=…) is not offered: leave it out" % key)
+        return TabularDatasetFactory.from_delimited_files(path, separator=separator, **kwargs)
 
     @staticmethod
     def from_parquet_files(

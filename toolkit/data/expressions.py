@@ -2,7 +2,7 @@
 
     ["gt", ["column", "age"], 30]    ["and", a, b]    ["or", a, b]    ["not", a]
 
-Times are kept as {"datetime": ISO text}.
+Times are kept as {"datetime": ISO text}, in UTC where they had a time zone.
 """
 
 import datetime
@@ -97,6 +97,8 @@ def plain(value: object) -> Any:
     if isinstance(value, Expression):
         return value.form
     if isinstance(value, datetime.datetime):
+        if value.tzinfo is not None:  # as columns have them: in UTC, without a time zone
+            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
         return {"datetime": value.isoformat()}
     if isinstance(value, datetime.date):
         return {"datetime": datetime.datetime(value.year, value.month, value.day).isoformat()}
@@ -117,7 +119,7 @@ def unplain(value: Any) -> Any:
 
 def parse_time(text: str) -> datetime.datetime:
     """A time in ISO form (`datetime.fromisoformat` is not in Python 3.6)."""
-    for form in ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"):
+    for form in ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S"):
         try:
             return datetime.datetime.strptime(text, form)
         except ValueError:

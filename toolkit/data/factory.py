@@ -8,7 +8,7 @@ from toolkit.data.errors import DatasetValidationError
 from toolkit.data.file_dataset import FileDataset
 from toolkit.data.files import listed
 from toolkit.data.locations import Web
-from toolkit.data.patterns import matching
+from toolkit.data.patterns import checked, matching
 from toolkit.data.sources import Source, described, located, sources_of
 from toolkit.data.tabular_dataset import TabularDataset
 from toolkit.data.transfers import files_below, speaker, upload
@@ -55,7 +55,7 @@ class FileDatasetFactory:
         store, folder = target_of(target)
         pairs = files_below(os.path.expanduser(src_dir))
         if pattern is not None:
-            names = {*matching(pattern.lstrip("./"), [name for _, name in pairs], below=True)}
+            names = {*matching(checked(pattern, "a pattern"), [name for _, name in pairs], below=True)}
             pairs = [(source, name) for source, name in pairs if name in names]
         say("Arguments validated.")
         say("Uploading file to %s" % (folder or "/"))

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from typing import Callable, List
 
@@ -20,11 +21,11 @@ def fetch(files: List[DataFile], cache: str, progress: Callable[[float, float], 
     folder = os.path.join(cache, _key(files, entries))
     if os.path.isdir(folder):
         return folder
-    staging = "%s.%d.tmp" % (folder, os.getpid())
+    os.makedirs(cache, 0o700, exist_ok=True)
+    staging = tempfile.mkdtemp(prefix=".fetching-", dir=cache)
     total = sum(entry.size for entry in entries)
     done = 0
     try:
-        os.makedirs(staging, 0o700)
         for file, entry in zip(files, entries):
             file.location.get(file.entry.path, os.path.join(staging, *checked(file.name).split("/")))
             done += entry.size

@@ -24,6 +24,11 @@ class DataFile(NamedTuple):
         """Its path on this machine, or None."""
         return self.location.local(self.entry.path)
 
+    @property
+    def path(self) -> str:
+        """Its whole path in its location, where the columns of a partition format are; see `_named`."""
+        return _named(self.location, self.entry)
+
 
 def files_of(definition: Dict[str, Any], shared: Optional[WorkspaceDirectory]) -> List[DataFile]:
     """The files of a data set's definition, sorted by source and path."""
@@ -89,5 +94,5 @@ def columns(file: DataFile, definition: Dict[str, Any]) -> Dict[str, object]:
             tzinfo=None
         )
     if definition.get("partition_format"):
-        found.update(partitions.values(definition["partition_format"], file.name))
+        found.update(partitions.values(definition["partition_format"], file.path))
     return found

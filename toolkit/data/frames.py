@@ -82,6 +82,8 @@ def _read(library: Any, definition: Dict[str, Any], file: DataFile, first: bool)
     try:
         with file.location.open(file.entry.path) as stream:
             frame = _READERS[read["format"]](library, stream, read, first)
+            if getattr(stream, "length", 0):  # see `Location.get`
+                raise ValueError("it ended before it was whole: try again")
     except (ToolkitError, ImportError, MemoryError):
         raise
     except Exception as error:  # whatever pandas or pyarrow raise for content that they cannot read
@@ -90,7 +92,7 @@ def _read(library: Any, definition: Dict[str, Any], file: DataFile, first: bool)
     if definition.get("include_path"):
         columns[PATH_COLUMN] = "/" + file.name
     if definition.get("partition_format"):
-        columns.update(partitions.values(definition["partition_format"], file.entry.path))
+        columns.update(partitions.values(definition["partition_format"], file.path))
     for number, (name, value) in enumerate(columns.items()):
         if name in frame.columns:
             frame = frame.drop(columns=[name])
@@ -271,8 +273,6 @@ class _Columns:
     def compared(self, compare: Any, left: Any, right: Any) -> Any:
         if hasattr(right, "isoformat"):
             right = self._library.Timestamp(right)
-            if right.tzinfo is not None:
-                right = right.tz_convert("UTC").tz_localize(None)
             if not self._library.api.types.is_datetime64_any_dtype(left):
                 left = _parsed(self._library, left, "mixed", "coerce")
             left = _naive(self._library, left)

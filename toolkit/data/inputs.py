@@ -28,21 +28,6 @@ def output_datasets(run_directory: RunDirectory, workspace: Any) -> Dict[str, An
     return {name: environment.get(VARIABLE + name) for name in _data_of(run_directory).get("outputs", {})}
 
 
-def registered_outputs(run_directory: RunDirectory, workspace: Any) -> Dict[str, Any]:
-    """By name the data sets that the outputs of a run that has completed are registered as."""
-    found: Dict[str, Any] = {}
-    registered = read_json(outputs_record(run_directory), {}).get("registered", {})
-    for name, version in registered.items():
-        record = records.read(workspace.shared, version["name"], version["version"])
-        found[name] = made(records.find(workspace.shared, record["id"]), workspace, record)
-    return found
-
-
-def outputs_record(run_directory: RunDirectory) -> str:
-    """The file that says what has become of a run's outputs, written once when all is done."""
-    return run_directory.root + "/outputs.json"
-
-
 def _data_of(run_directory: RunDirectory) -> Dict[str, Any]:
     return dict(read_json(run_directory.definition, {}).get("data") or {})
 

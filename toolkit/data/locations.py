@@ -45,6 +45,8 @@ class Location:
         try:
             with self.open(path) as source, open(staging, "wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
+            if getattr(source, "length", 0):  # of an answer of the web: what has not come, and nobody says so
+                raise DatasetExecutionError("%s/%s ended before it was whole: try again" % (self.url, path))
             os.replace(staging, target)
         finally:
             _remove(staging)
@@ -142,8 +144,8 @@ class Web(Location):
             list(self.walk(pattern))  # which says that it cannot
         return os.path.dirname(pattern), [Entry(pattern, 0, "")]
 
-    def file(self, path: str) -> Entry:
-        """Asks the server for size and mark."""
+    def file(self, path: str) -> Optional[Entry]:
+        """Asks the server for size and mark. One that only hands files out, as for a signed URL, says neither."""
         import urllib.request
 
         request = urllib.request.Request(self._address(path), method="HEAD")
@@ -151,6 +153,11 @@ class Web(Location):
             with urllib.request.urlopen(request, timeout=60) as answer:
                 headers = answer.headers
         except (OSError, ValueError) as error:
+            code = getattr(error, "code", 0)
+            if code in (403, 405, 501):
+                return Entry(path, 0, "")
+            if code in (404, 410):
+                return None
             raise DatasetExecutionError("%s cannot be reached: %s" % (self._address(path), error))
         mark = headers.get("ETag") or headers.get("Last-Modified") or ""
         return Entry(path, int(headers.get("Content-Length") or 0), str(mark))

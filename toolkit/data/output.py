@@ -4,8 +4,8 @@ import copy
 import uuid
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from toolkit.data.consumption import DatasetConsumptionConfig, checked_input_name
-from toolkit.data.data_reference import DataPath, as_argument
+from toolkit.data.consumption import DatasetConsumptionConfig, Named, checked_input_name
+from toolkit.data.data_reference import DataPath
 from toolkit.data.data_type import DataType, PromoteHeadersBehavior
 from toolkit.data.datastore import Datastore
 from toolkit.data.patterns import checked
@@ -14,7 +14,7 @@ from toolkit.inscript.errors import UserErrorException
 DEFAULT_PATH = "dataset/{run-id}/{output-name}"
 
 
-class OutputFileDatasetConfig:
+class OutputFileDatasetConfig(Named):
     """A folder that a run writes to. In arguments it becomes its path.
 
     Args:
@@ -42,21 +42,6 @@ class OutputFileDatasetConfig:
         self.source_globs: Optional[List[str]] = None
         self.registration: Optional[Dict[str, Any]] = None
         self.read: Optional[Dict[str, Any]] = None
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @name.setter
-    def name(self, value: str) -> None:
-        self._name = checked_input_name(value)
-
-    @property
-    def arg_val(self) -> str:
-        return as_argument(self._name)
-
-    def __str__(self) -> str:
-        return self.arg_val
 
     def __repr__(self) -> str:
         return "OutputFileDatasetConfig(name=%r, destination=%r)" % (self._name, self.destination)

@@ -17,6 +17,7 @@ from toolkit.inscript.files import claim_json, read_json, write_json
 from toolkit.inscript.workspace_directory import WorkspaceDirectory
 
 LONGEST_NAME = 255
+LONGEST_FOLDER = 255  # bytes: what a file system takes
 
 
 def id_of(definition: Dict[str, Any]) -> str:
@@ -53,20 +54,28 @@ def find(shared: WorkspaceDirectory, identity: str) -> Dict[str, Any]:
 def checked_name(name: object) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
         raise UserErrorException("%r cannot be the name of a dataset: use 1 to %d characters" % (name, LONGEST_NAME))
+    if len(_quoted(name)) > LONGEST_FOLDER:
+        raise UserErrorException("the name of a dataset, %r, is too long: other letters than a-z count more" % name)
     return name
 
 
+def _quoted(name: str) -> str:
+    """A name as that of a folder."""
+    quoted = quote(name, safe=" ()")
+    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
+
+
 def _folder(shared: WorkspaceDirectory, name: str) -> str:
-    quoted = quote(checked_name(name), safe=" ()")
-    return os.path.join(shared.datasets, "registered", "%2E" + quoted[1:] if quoted.startswith(".") else quoted)
+    return os.path.join(shared.datasets, "registered", _quoted(checked_name(name)))
 
 
 def names(shared: WorkspaceDirectory) -> List[str]:
-    """The names that data sets are registered under."""
+    """The names that data sets are registered under; a folder whose first version was never written is none."""
     try:
-        return sorted(unquote(folder) for folder in os.listdir(os.path.join(shared.datasets, "registered")))
+        found = [unquote(folder) for folder in os.listdir(shared.datasets + "/registered")]
     except FileNotFoundError:
         return []
+    return sorted(name for name in found if versions(shared, name))
 
 
 def versions(shared: WorkspaceDirectory, name: str) -> List[int]:

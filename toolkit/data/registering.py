@@ -3,6 +3,7 @@
 import os
 import re
 from typing import Any, Dict, Optional
+from urllib.parse import urlsplit
 
 from toolkit.data import stores
 from toolkit.data.datastore import Datastore
@@ -20,6 +21,11 @@ def register_fsspec(workspace: Any, name: str, url: str, overwrite: bool, option
         url = os.path.abspath(os.path.expanduser(url[7:] if url.startswith("file://") else url))
         if not os.path.isdir(url):
             raise UserErrorException("'%s' is not a folder of this machine: make it, then register it" % url)
+    elif urlsplit(url).password:
+        raise UserErrorException(
+            "the url has a password in it, which would be shown with it: give it beside it, as in register_fsspec("
+            "workspace, %r, url, username=…, password=…), which keeps it secret" % name
+        )
     plain = {key: value for key, value in options.items() if not _SECRET.search(key)}
     secret = {key: value for key, value in options.items() if _SECRET.search(key)}
     record = {"name": stores.checked_name(name), "type": kind, "url": url, "options": plain}

@@ -7,7 +7,6 @@
 The two that every workspace has are folders of its own and have no file.
 """
 
-import json
 import os
 import re
 from typing import Any, Dict, List
@@ -69,12 +68,10 @@ def write(shared: WorkspaceDirectory, record: Dict[str, Any], secrets: Dict[str,
     """Keep a datastore; `secrets` are options that only the owner of the workspace may read."""
     os.makedirs(shared.datastores, 0o700, exist_ok=True)
     secret_path = _secret_path(shared, record["name"])
-    if os.path.exists(secret_path):
-        os.unlink(secret_path)
     if secrets:
-        descriptor = os.open(secret_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(secrets, file)
+        write_json(secret_path, secrets, 0o600)
+    elif os.path.exists(secret_path):
+        os.unlink(secret_path)
     write_json(_path(shared, record["name"]), record)
 
 

@@ -7,6 +7,7 @@ from typing import Callable, Iterable, List, Optional, Tuple
 from toolkit.data.locations import Entry, Location
 from toolkit.data.patterns import checked
 from toolkit.inscript.errors import UserErrorException
+from toolkit.inscript.values import warn_once
 
 Say = Callable[[str], None]
 Pair = Tuple[str, str]  # a file of this machine, its path in the datastore
@@ -24,19 +25,29 @@ def speaker(show_progress: bool) -> Say:
 
 
 def files_below(folder: str) -> List[Pair]:
-    """Every file below `folder`, and its path relative to it.
+    """Every file below `folder`, and its path relative to it. What is no file, a broken link say, is left out and said.
 
     Raises:
         UserErrorException: there is no such folder.
     """
     if not os.path.isdir(folder):
         raise UserErrorException("there is no folder '%s' to upload (looked in %s)" % (folder, os.getcwd()))
-    pairs = []
+    pairs, left_out = [], []
     for path, folders, files in os.walk(folder, followlinks=False):
         folders.sort()
+        left_out.extend(full for full in (os.path.join(path, name) for name in folders) if os.path.islink(full))
         for name in sorted(files):
             full = os.path.join(path, name)
-            pairs.append((full, os.path.relpath(full, folder).replace(os.sep, "/")))
+            if os.path.isfile(full):
+                pairs.append((full, os.path.relpath(full, folder).replace(os.sep, "/")))
+            else:
+                left_out.append(full)
+    if left_out:
+        warn_once(
+            "upload " + folder,
+            "%s %s left out: links to folders, broken links, pipes and the like are not uploaded"
+            % (", ".join(left_out[:3]) + (" …" if left_out[3:] else ""), "are" if left_out[1:] else "is"),
+        )
     return pairs
 
 

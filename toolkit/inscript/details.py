@@ -28,6 +28,8 @@ def last_event(directory: RunDirectory) -> Dict[str, Any]:
             continue
     if event["status"] not in TERMINAL and os.path.exists(directory.exit) and is_logged(directory):
         event = dict(_outcome(directory), time=event["time"])
+    if event["status"] not in TERMINAL + ("Finalizing",) and os.path.exists(directory.cancel):
+        event["status"] = "CancelRequested"  # the agent says so a moment later
     return event
 
 
@@ -117,7 +119,7 @@ def _inputs(definition: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 
 def _outputs(definition: Dict[str, Any], directory: RunDirectory) -> List[Dict[str, Any]]:
-    registered = read_json(os.path.join(directory.root, "outputs.json"), {}).get("registered", {})
+    registered = read_json(directory.kept_outputs, {}).get("registered", {})
     return [
         {
             "dataset": registered.get(name),

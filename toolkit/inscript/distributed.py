@@ -199,7 +199,8 @@ def main(arguments: List[str]) -> int:
         raise
     code = group.wait()
     if code < 0:  # a signal ended it: this process ends likewise, so that the exit record names it
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        if -code not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
 

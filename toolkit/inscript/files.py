@@ -16,11 +16,16 @@ def read_json(path: str, default: Any = None) -> Any:
         return default
 
 
-def write_text(path: str, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old file or the whole new one, never a part."""
+def write_text(path: str, text: str, mode: int = 0o666) -> None:
+    """Write `text` to `path` so that a reader sees the old file or the whole new one, never a part.
+
+    Args:
+        mode: who may read and write it, as far as the umask lets them.
+    """
     staging = "%s.%s-%d.tmp" % (path, os.uname().nodename, os.getpid())
     try:
-        with open(staging, "w", encoding="utf-8") as file:
+        descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(staging, path)
     except BaseException:
@@ -31,9 +36,9 @@ def write_text(path: str, text: str) -> None:
         raise
 
 
-def write_json(path: str, value: object) -> None:
+def write_json(path: str, value: object, mode: int = 0o666) -> None:
     """Write `value` as JSON, whole or not at all (see `write_text`)."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", mode)
 
 
 def claim_json(path: str, value: object) -> bool:

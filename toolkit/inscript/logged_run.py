@@ -10,7 +10,7 @@ import fcntl
 import os
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Collection, Dict, List, Optional
 
 from toolkit.inscript.files import append_line, claim_json, read_lines, write_json
 from toolkit.inscript.rundir import RunDirectory
@@ -81,10 +81,10 @@ def children(directory: RunDirectory) -> List[str]:
     return read_lines(directory.submitted_children) + logged_children(directory)
 
 
-def logged_children(directory: RunDirectory) -> List[str]:
-    """The ids of a run's logged children, the oldest first."""
+def logged_children(directory: RunDirectory, but: Collection[str] = ()) -> List[str]:
+    """The ids of a run's logged children, the oldest first; `but` are left out, and nothing is asked of them."""
     try:
-        found = [name for name in os.listdir(directory.children) if not name.startswith(".")]
+        found = [name for name in os.listdir(directory.children) if name[0] != "." and name not in but]
     except OSError:
         return []
     return sorted(found, key=lambda name: _born(os.path.join(directory.children, name)))

@@ -6,7 +6,12 @@ import time
 from typing import Any, Dict, List, Optional
 
 from toolkit.inscript import model_registry
-from toolkit.inscript.errors import ModelNotFoundException, RunEnvironmentException, WebserviceException
+from toolkit.inscript.errors import (
+    ModelNotFoundException,
+    RunEnvironmentException,
+    UserErrorException,
+    WebserviceException,
+)
 from toolkit.inscript.model_facts import facts_of, read_dataset, read_datasets, read_resources
 from toolkit.inscript.model_serving import NotServed
 
@@ -166,7 +171,7 @@ class Model(NotServed):
             UserErrorException: MLflow does not take the name.
         """
         fields = {
-            "name": str(model_name),
+            "name": checked_name(model_name),
             "tags": texts("tags", tags),
             "properties": texts("properties", properties),
             "description": description,
@@ -374,6 +379,17 @@ def _version(version: Any, otherwise: str) -> Optional[int]:
 
 def _given(fields: Dict[str, Any]) -> Dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def checked_name(name: Any) -> str:
+    """The name of a model that is to be registered, as it is; MLflow refuses some more.
+
+    Raises:
+        UserErrorException: it is no text, or empty or too long for a file system.
+    """
+    if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= 255:
+        raise UserErrorException("%.80r cannot be the name of a model: use 1 to 255 characters" % (name,))
+    return name
 
 
 def texts(what: str, pairs: Optional[Dict[str, Any]]) -> Optional[Dict[str, str]]:

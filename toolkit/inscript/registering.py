@@ -49,7 +49,7 @@ class RegistersModels:
                 script, the run goes on and its outputs may not be complete.
             TrackingError: MLflow cannot be reached; inside a run a `ToolkitError` says that nobody answers.
         """
-        from toolkit.inscript.model import texts
+        from toolkit.inscript.model import checked_name, texts
         from toolkit.inscript.model_facts import facts_of
 
         facts = facts_of(
@@ -61,7 +61,7 @@ class RegistersModels:
             resource_configuration,
         )
         fields = {
-            "name": str(model_name),
+            "name": checked_name(model_name),
             "tags": texts("tags", tags),
             "properties": texts("properties", properties),
             "description": description,

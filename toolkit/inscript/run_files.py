@@ -48,7 +48,13 @@ class RunFiles:
         timeout_seconds: Optional[int] = None,
         datastore_name: Optional[str] = None,
     ) -> None:
-        """Keep each of the files `paths` as the artifact of the same place in `names`."""
+        """Keep each of the files `paths` as the artifact of the same place in `names`.
+
+        Raises:
+            UserErrorException: not as many names as paths, or one of them cannot be kept: see `upload_file`.
+        """
+        if len(names) != len(paths):
+            raise UserErrorException("upload_files has %d names for %d paths" % (len(names), len(paths)))
         for name, path in zip(names, paths):
             self._upload(name, path)
 
@@ -61,6 +67,9 @@ class RunFiles:
         for folder, _, files in os.walk(path):
             relative = os.path.relpath(folder, path)
             for file in files:
+                if not os.path.isfile(os.path.join(folder, file)):
+                    warn_once("upload_folder", "%s is no file: it is left out" % os.path.join(folder, file))
+                    continue
                 artifact = "/".join([name] + ([] if relative == "." else relative.split(os.sep)) + [file])
                 self._upload(artifact, os.path.join(folder, file))
 

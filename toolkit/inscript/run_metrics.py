@@ -135,7 +135,8 @@ class RunMetrics(RunFiles):
         found = metrics.collect(records, name)
         if populate:
             for record in records:
-                if record.get("kind") in metrics.ARTIFACT_KINDS and str(record.get("value")).endswith(".json"):
+                wanted = record.get("kind") in metrics.ARTIFACT_KINDS and record["name"] in found
+                if wanted and str(record.get("value")).endswith(".json"):
                     found[record["name"]] = read_json(self._artifact_name(record["value"]), record["value"])
         return found
 

@@ -14,6 +14,9 @@ spool/*.jsonl                   what scripts logged, append-only, one file a pro
 artifacts/                      what scripts uploaded
 children.txt                    the ids of runs that were submitted as children, one a line
 children/<id>/                  run directories of children that are logged by a process and not submitted
+requests/                       what the script asks of its workspace, and the answers; see `toolkit.inscript.requests`
+data/                           links and copies of inputs, and outputs until they are in their datastore
+outputs.json                    what has become of the outputs, written once when all is done
 azureml-logs/                   build, control and driver logs
 work/                           the working copy: outputs/ and logs/ are in it
 """
@@ -141,6 +144,10 @@ class RunDirectory:
     @property
     def outputs(self) -> str:
         return self._at("work", "outputs")
+
+    @property
+    def kept_outputs(self) -> str:
+        return self._at("outputs.json")
 
     @property
     def script_logs(self) -> str:

@@ -5,6 +5,7 @@ import re
 from typing import List, Optional
 
 from toolkit.inscript.errors import UserErrorException
+from toolkit.inscript.files import write_text
 from toolkit.inscript.workspace_directory import WorkspaceDirectory
 
 
@@ -23,11 +24,7 @@ def put(directory: WorkspaceDirectory, name: str, value: str) -> None:
     if not isinstance(value, str):
         raise UserErrorException("the value of the secret '%s' is a %s: it must be text" % (name, type(value).__name__))
     os.makedirs(directory.secrets, 0o700, exist_ok=True)
-    staging = "%s/.%s.%d" % (directory.secrets, name, os.getpid())
-    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        file.write(value)
-    os.replace(staging, path)
+    write_text(path, value, 0o600)
 
 
 def remove(directory: WorkspaceDirectory, name: str) -> bool:
@@ -45,7 +42,7 @@ def names(directory: WorkspaceDirectory) -> List[str]:
         found = os.listdir(directory.secrets)
     except FileNotFoundError:
         return []
-    return sorted(name for name in found if not name.startswith("."))
+    return sorted(name for name in found if "." not in name)  # as one has that is being written
 
 
 def _path(directory: WorkspaceDirectory, name: str) -> str:

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolkit.agent.mlflow_calls import SPOOL_FILE
 from toolkit.inscript.files import read_json, read_lines
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.inscript.spool import files, read_from
@@ -32,6 +33,9 @@ class Child:
     status: str = ""
     looked_at: tuple[int, int] = (0, 0)
     _offsets: dict[str, int] = field(default_factory=dict)
+    _logged: list[float] = field(default_factory=list)
+    _called: list[float] = field(default_factory=list)  # by MLflow itself; see `toolkit.agent.mlflow_calls`
+    _written: int = 0
 
     @classmethod
     def of(cls, directory: RunDirectory, metric: str) -> Child:
@@ -62,9 +66,18 @@ class Child:
         self.status = last_event(self.directory).status
         found: list[tuple[float, list[float]]] = []
         for name in files(self.directory.spool):
-            found += self._new(os.path.join(self.directory.spool, name))
+            path = os.path.join(self.directory.spool, name)
+            if name != SPOOL_FILE:
+                found += self._new(path)
+                continue
+            written = os.stat(path).st_mtime_ns
+            if written != self._written:  # whole each time: its values are the ones there are
+                self._written = written
+                self._offsets.pop(path, None)
+                self._called = [number for _, numbers in self._new(path) for number in numbers]
         for _, numbers in sorted(found, key=lambda one: one[0]):
-            self.history += numbers
+            self._logged += numbers
+        self.history = self._logged + self._called
 
     def _new(self, path: str) -> list[tuple[float, list[float]]]:
         found: list[tuple[float, list[float]]] = []

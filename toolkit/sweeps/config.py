@@ -73,6 +73,7 @@ class HyperDriveConfig:
         resume_child_runs: children of earlier sweeps that go on first, with their values: each gets
             `--resume-from FOLDER`, its earlier outputs.
         pipeline: not offered.
+        custom_run_id: the id of the sweep; by default a random one.
 
     Raises:
         HyperDriveConfigException: something in it cannot work.
@@ -170,6 +171,8 @@ class HyperDriveConfig:
         from toolkit import submit
         from toolkit.sweeps.run import HyperDriveRun
 
+        if self._run_id is not None:
+            submit.check_id(experiment, self._run_id)
         child, diff = submit.freeze(experiment, self._config, {})
         definition = self._definition(child, tags)
         submit.start(experiment, definition, diff)
@@ -225,7 +228,6 @@ class HyperDriveConfig:
         sampling["properties"] = {"seed": secrets.randbelow(2**31), **sampling.get("properties", {})}
         total = int(min(self._total, self._sampling.size))
         earlier = [one for sweep in self._resume_from for one in sweep._outcomes()]
-        known = set(sampling["parameter_space"])
         resumed = [_resumed(run) for run in self._resume_children]
         return {
             "sampling": sampling,
@@ -236,7 +238,7 @@ class HyperDriveConfig:
             "max_duration_minutes": self._minutes,
             "child": {key: value for key, value in child.items() if key not in ("id", "number", "submitted")},
             "resume_from": [sweep.id for sweep in self._resume_from],
-            "earlier": [one for one in earlier if set(one["values"]) == known],
+            "earlier": earlier,
             "resumed": resumed,
         }
 

@@ -93,14 +93,17 @@ class Controller:
 
     def _find_children(self) -> None:
         """The children that are there: a controller before this one has submitted them."""
-        listed = set(ids(self.directory))
         for number in range(self.total):
             directory = self.paths.run(self._child_id(number))
             if not os.path.exists(directory.definition):
                 break
-            if directory.id not in listed:  # it was ended between the two
-                append_line(self.directory.submitted_children, directory.id)
+            self._list(directory)
             self.children.append(Child.of(directory, self.metric))
+
+    def _list(self, child: RunDirectory) -> None:
+        """See that a child is listed: its submit may have been ended before that, or found the disk full."""
+        if child.id not in ids(self.directory):
+            append_line(self.directory.submitted_children, child.id)
 
     def _child_id(self, number: int) -> str:
         return f"{self.directory.id}_{number}"
@@ -119,15 +122,19 @@ class Controller:
 
         number = len(self.children)
         definition = self._child_definition(number)
+        directory = self.paths.run(definition["id"])
         diff = Path(self.directory.git_diff).read_bytes() if os.path.exists(self.directory.git_diff) else b""
         try:
-            workspace = Workspace(workspace_name=self.paths.root.name)
-            submit.start(Experiment(workspace, self.definition["experiment"]), definition, diff)
+            if os.path.exists(directory.definition):  # an earlier try came as far as that
+                self._list(directory)
+            else:
+                workspace = Workspace(workspace_name=self.paths.root.name)
+                submit.start(Experiment(workspace, self.definition["experiment"]), definition, diff)
         except (ToolkitError, OSError) as error:
             self.say(f"{definition['id']} could not be submitted, and is tried again: {error}")
             self._retry_at = time.time() + RETRY_SECONDS
             return False
-        child = Child.of(self.paths.run(definition["id"]), self.metric)
+        child = Child.of(directory, self.metric)
         self.children.append(child)
         self.say(f"{child.id}: submitted with {json.dumps(child.values)}")
         return True

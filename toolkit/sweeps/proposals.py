@@ -56,7 +56,8 @@ def _ask_optuna(space: dict[str, Any], seed: int, outcomes: list[Outcome], maxim
     distributions = {parameter: _distribution(expression) for parameter, expression in space.items()}
     if name != "RANDOM":
         for outcome in outcomes:
-            study.add_trial(_trial(outcome, space, distributions))
+            if _fits(space, outcome.values):
+                study.add_trial(_trial(outcome, space, distributions))
     drawn = study.ask(distributions).params
     return {parameter: _value(space[parameter], drawn[parameter]) for parameter in space}
 
@@ -78,6 +79,14 @@ def _value(expression: list[Any], drawn: Any) -> Any:
     if kind == "choice":
         return arguments[0][drawn]
     return drawn if kind == "randint" else expressions.value(expression, drawn)
+
+
+def _fits(space: dict[str, Any], values: dict[str, Any]) -> bool:
+    """Whether a child's values are of the space: one that goes on from another sweep may have been given others."""
+    return set(values) == set(space) and all(
+        values[name] in arguments[0] if kind == "choice" else isinstance(values[name], (int, float))
+        for name, (kind, arguments) in space.items()
+    )
 
 
 def _trial(outcome: Outcome, space: dict[str, Any], distributions: dict[str, Any]) -> Any:

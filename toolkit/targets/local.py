@@ -48,6 +48,8 @@ class LocalTarget:
         if not job.environment["user_managed"]:  # an interpreter of ours: its programs come first
             prefixes["PATH"] = [str(folder)]
             environment["VIRTUAL_ENV"] = str(folder.parent)
+        elif any((folder.parent / sign).exists() for sign in ("pyvenv.cfg", "conda-meta")):
+            prefixes["PATH"] = [str(folder)]  # `python` in a command is then the one that scripts are run with
         return Plan(
             run=job.run,
             command=variables.command(job, python),

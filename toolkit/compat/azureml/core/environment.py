@@ -22,6 +22,5 @@ offer(
         "RCranPackage",
         "RSection",
         "SparkPackage",
-        "SparkSection",
     ),
 )
