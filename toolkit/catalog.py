@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
 
+from toolkit import experiment_index
 from toolkit.inscript import logged_run
-from toolkit.inscript.files import read_lines
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths
 from toolkit.run_facts import RunFacts, Wanted
@@ -57,7 +57,7 @@ def find_runs(
     if parent is not None:
         ids: Iterable[str] = _children(paths, parent, include_children)
     else:
-        ids = read_lines(str(paths.experiment_runs(experiment))) if experiment is not None else []
+        ids = [*experiment_index.numbers(paths, experiment)] if experiment is not None else []
     ordered = iter(reversed(list(ids)) if newest_first else ids)
     size = FIRST_PAGE
     while page := list(itertools.islice(ordered, size)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import fcntl
 import os
 import re
 import time
@@ -12,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit import experiment_index
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.inscript.details import utc
-from toolkit.inscript.files import append_line, read_json, read_lines, write_json
+from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.run_family import matches
 
 if TYPE_CHECKING:
-    from toolkit.paths import WorkspacePaths
     from toolkit.run import Run
     from toolkit.workspace import Workspace
 
@@ -263,11 +262,11 @@ class Experiment:
 
     def run_ids(self) -> builtins.list[str]:
         """The ids of the runs, the oldest first; a run's number is its place from 1."""
-        return read_lines(str(self.workspace.paths.experiment_runs(self.name)))
+        return [*experiment_index.numbers(self.workspace.paths, self.name)]
 
     def add_run(self, run_id: str) -> int:
         """Give a new run its place in the experiment: its number, from 1."""
-        return add_run(self.workspace.paths, self.name, run_id)
+        return experiment_index.add(self.workspace.paths, self.name, run_id)
 
     def import_offline_run(self, run_id: str) -> Run:
         """Take a run that was logged offline into this experiment (see `Run.get_context`).
@@ -295,17 +294,3 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"Experiment(workspace={self.workspace.name!r}, name={self.name!r})"
-
-
-def add_run(paths: WorkspacePaths, experiment: str, run_id: str) -> int:
-    """Give a run its place in an experiment, unless it has one: its number, from 1."""
-    index = paths.experiment_runs(experiment)
-    with storage_errors("cannot add the run", index):
-        index.parent.mkdir(parents=True, exist_ok=True)
-        with (index.parent / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            ids = read_lines(str(index))
-            if run_id in ids:
-                return ids.index(run_id) + 1
-            append_line(str(index), run_id)
-            return len(ids) + 1

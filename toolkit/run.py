@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import portal, stream
+from toolkit import experiment_index, portal, stream
 from toolkit.agent import wake as agent
 from toolkit.announce import AnnouncedSpool, announce
 from toolkit.errors import ActivityFailedException, ExperimentExecutionException, TrackingError, UserErrorException
@@ -86,11 +86,8 @@ class Run(inscript_run.Run):
     @property
     def number(self) -> int:
         """The number of the run in its experiment, from 1; 0 for a child that the agent has not seen yet."""
-        number = self._definition().get("number")
-        if number is None:
-            ids = self._experiment.run_ids()
-            number = ids.index(self.id) + 1 if self.id in ids else 0
-        return int(number)
+        known = experiment_index.numbers(self._experiment.workspace.paths, self._experiment.name)
+        return known.get(self.id, 0)
 
     def get_environment(self) -> Environment:
         """The environment that the run was submitted with."""
@@ -269,10 +266,8 @@ class Run(inscript_run.Run):
         return {run_id: {key: value for key, value in one.items() if key == name} for run_id, one in found.items()}
 
     def child_run(self, name: str | None = None, run_id: str | None = None, outputs: object = None) -> Run:
-        from toolkit.experiment import add_run
-
         child: Run = super().child_run(name, run_id, outputs)
-        add_run(self._experiment.workspace.paths, self._experiment.name, child.id)
+        experiment_index.add(self._experiment.workspace.paths, self._experiment.name, child.id)
         return child
 
     def submit_child(

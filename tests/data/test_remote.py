@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Submit, driver_log
+from tests.conftest import Submit, driver_log, wait_until
 from toolkit import Dataset, OutputFileDatasetConfig, UserErrorException, Workspace
 from toolkit.data.datastore import Datastore
 from toolkit.data.errors import DatasetExecutionError, MissingPackage
@@ -170,3 +171,21 @@ def test_a_server_that_says_nothing_beforehand_or_ends_too_early(tmp_path: Path)
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_a_datastore_that_hangs_can_be_cancelled(submit: Submit, workspace: Workspace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        address = f"ftp://127.0.0.1:{silent.getsockname()[1]}/"
+        hangs = Datastore.register_fsspec(workspace, "hangs", address, timeout=600)
+        run = submit(
+            "import os, sys; open(os.path.join(sys.argv[1], 'model.txt'), 'w').write('weights')",
+            arguments=[OutputFileDatasetConfig("made", (hangs, "out"))],
+        )
+        wait_until(lambda: run.get_status() == "Finalizing")
+        run.cancel()
+        details = run.wait_for_completion(raise_on_error=False)
+    assert details["status"] == "Failed"
+    assert details["error"]["error"]["code"] == "OutputError"
+    assert "cancelled while its outputs were copied" in details["error"]["error"]["message"]
+    kept = [*Path(run.directory.root).rglob("model.txt")]
+    assert [path.read_text() for path in kept] == ["weights"]

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from toolkit.data.content import content_of
 from toolkit.data.locations import Folder
 from toolkit.data.output import definition_of, filled
 from toolkit.data.patterns import checked, matching
-from toolkit.inscript.files import read_json, write_json
+from toolkit.inscript.files import claim_json, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths
 from toolkit.status import COMPLETED, FAILED, Event
@@ -59,6 +61,17 @@ def complete(paths: WorkspacePaths, directory: RunDirectory, definition: dict[st
     message = f"what should keep the outputs of the run ended with code {code}: see {Path(directory.control_log).name}"
     write_json(directory.kept_outputs, {"registered": {}, "error": message})
     return False
+
+
+def give_up(directory: RunDirectory) -> None:
+    """End what copies the outputs of a run: somebody cancelled the run while it was at that."""
+    process = _processes.pop(directory.root, None)
+    if process is not None and process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    message = "the run was cancelled while its outputs were copied to their datastore; its own folder has them all"
+    claim_json(directory.kept_outputs, {"registered": {}, "error": message})
 
 
 def judged(directory: RunDirectory, event: Event) -> Event:

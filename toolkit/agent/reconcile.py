@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolkit import configuration, gpus, status
+from toolkit import configuration, experiment_index, gpus, status
 from toolkit.agent import outputs
 from toolkit.agent.builds import Builds, unshare_log
 from toolkit.agent.leases import Leases
@@ -22,7 +22,6 @@ from toolkit.agent.tracker_process import TrackerProcess, mlflow_version
 from toolkit.environments import store
 from toolkit.environments.request import Request
 from toolkit.errors import ContainerEngineUnreachable, ToolkitError
-from toolkit.experiment import add_run
 from toolkit.gpus import Gpu
 from toolkit.images import image as images
 from toolkit.inscript import logged_run
@@ -123,7 +122,7 @@ class Reconciler:
             directory = self.paths.run(child_id)
             if status.last_event(directory).status in status.TERMINAL:
                 continue
-            add_run(self.paths, run.definition["experiment"], child_id)
+            experiment_index.add(self.paths, run.definition["experiment"], child_id)
             for folder in (self.paths.active, self.paths.untracked):
                 (folder / child_id).touch()
 
@@ -369,6 +368,8 @@ class Reconciler:
     def _finalize(self, run: ActiveRun) -> None:
         """Close the run once MLflow has it all, or after a while: what is missing then follows when it can."""
         if not outputs.complete(self.paths, run.directory, run.definition, run.event.outcome):
+            if _changed(run.directory.cancel) > run.event.time:
+                outputs.give_up(run.directory)
             return
         waited = time.time() - run.event.time
         if not self.tracker.is_done(run.directory) and waited < FINALIZING_SECONDS and not self.tracker.is_down():
@@ -379,6 +380,14 @@ class Reconciler:
         self._enter(run, Event(event.outcome, reason=event.reason, error=event.error))
         (self.paths.active / run.id).unlink(missing_ok=True)
         del self.runs[run.id]
+
+
+def _changed(path: str) -> float:
+    """When a file was written, in seconds since the epoch; 0 where there is none."""
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _names(folder: object) -> list[str]:

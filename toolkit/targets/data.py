@@ -162,7 +162,9 @@ def place_in_store(run: RunDirectory, shared: WorkspaceDirectory, name: str, ent
     if entry["source"] or entry["globs"] or entry["mode"] == "upload":
         return None
     try:
+        if entry["datastore"] not in stores.OWN and stores.read(shared, entry["datastore"])["type"] != "Folder":
+            return None  # not even looked at from here: it may hang, and this is the agent
         location = stores.location(shared, entry["datastore"])
-    except ToolkitError:  # without the library for it: whoever uploads says so
+    except ToolkitError:  # unregistered since: whoever copies says so
         return None
     return location.local(filled(entry["path"], run.id, name)) if isinstance(location, Folder) else None
