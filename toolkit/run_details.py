@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from toolkit.run import Run
 
 REFRESH_SECONDS = 1.0
+SHARE_OF_TIME = 0.1  # looking at a run that logged a million values takes its time: never more of it than this
 _URL_WORDS = "asked for …"
 
 
@@ -26,6 +27,7 @@ class RunDetails:
     def __init__(self, run_instance: Run) -> None:
         self.run_instance = run_instance
         self._url = ""
+        self._spent = 0.0  # seconds that the last look at the run took
 
     def show(self, render_lib: object = None, widget_settings: dict[str, Any] | None = None) -> None:
         """Show the run, each for its place:
@@ -49,7 +51,13 @@ class RunDetails:
         return self._view().to_dict()
 
     def _view(self) -> View:
-        return view(self.run_instance, self._url)
+        began = time.monotonic()
+        seen = view(self.run_instance, self._url)
+        self._spent = time.monotonic() - began
+        return seen
+
+    def _pause(self, seconds: float) -> None:
+        time.sleep(max(seconds, self._spent / SHARE_OF_TIME))
 
     def _ask_for_url(self) -> None:
         """Ask for the URL beside everything else: it takes seconds where the MLflow UI has to start."""
@@ -71,7 +79,7 @@ class RunDetails:
         try:
             with Live(as_table(self._view()), console=Console(), auto_refresh=False) as live:
                 while not self._settled():
-                    time.sleep(REFRESH_SECONDS / 4)
+                    self._pause(REFRESH_SECONDS / 4)
                     live.update(as_table(self._view()), refresh=True)
                 live.update(as_table(self._view()), refresh=True)
         except KeyboardInterrupt:
@@ -93,7 +101,7 @@ class RunDetails:
             ended = self._settled()  # asked for before the last picture is drawn
             shown.update(html(as_html(self._view())))
             if not ended:
-                time.sleep(REFRESH_SECONDS)
+                self._pause(REFRESH_SECONDS)
 
 
 def _in_notebook() -> bool:
