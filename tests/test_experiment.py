@@ -141,3 +141,13 @@ def test_runs_of_a_status(workspace: Workspace) -> None:
     assert [run.id for run in experiment.get_runs(status="Failed")] == [failed.id]
     assert [run.id for run in Run.list(experiment, status="Failed")] == [failed.id]
     assert len([*experiment.get_runs()]) == 2
+
+
+def test_a_name_of_255_characters(workspace: Workspace, submit: Submit) -> None:
+    name = "x" * 255
+    run = submit("print(1)", experiment=name)
+    with Experiment(workspace, name).start_logging(snapshot_directory=None) as logged:
+        with logged.child_run("child") as child:
+            child.child_run("grandchild").complete()
+    assert run.wait_for_completion()["status"] == "Completed"
+    assert {one.id for one in Experiment(workspace, name).get_runs()} == {run.id, logged.id}

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,16 @@ def test_the_error_is_the_last_line_that_says_something(submit: Submit) -> None:
     run = submit("import sys; print('out of luck'); print('=' * 60); sys.exit(3)")
     error = run.wait_for_completion(raise_on_error=False)["error"]["error"]["message"]
     assert error == "train.py exited with code 3: out of luck"
+
+
+def test_a_run_that_waits_for_another_says_so(
+    submit: Submit, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.run.QUIET_SECONDS", 0.1)
+    first = submit("import time; time.sleep(600)")
+    second = submit("print('my turn')")
+    wait_until(lambda: first.get_status() == "Running" and second.get_status() == "Queued")
+    threading.Timer(1.0, first.cancel).start()
+    second.wait_for_completion(show_output=True)
+    shown = capsys.readouterr()
+    assert "my turn" in shown.out and shown.err.count(f"{second.id} is queued: waiting for a free slot") == 1

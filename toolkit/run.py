@@ -19,10 +19,11 @@ from toolkit.inscript import details, logged_run
 from toolkit.inscript import run as inscript_run
 from toolkit.inscript.files import claim_json, read_json
 from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.values import warn_once
 from toolkit.paths import home
 from toolkit.phases import seconds_of_phases
 from toolkit.progress import spinner
-from toolkit.status import FAILED, TERMINAL, Event
+from toolkit.status import FAILED, QUEUED, TERMINAL, Event
 
 if TYPE_CHECKING:
     from toolkit.environment import Environment
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
 POLL_SECONDS = 0.05
+QUIET_SECONDS = 3.0  # a run that is watched may wait this long before it is said what for
 
 
 class Run(inscript_run.Run):
@@ -169,7 +171,16 @@ class Run(inscript_run.Run):
     def _show_output(self) -> None:
         print(f"RunId: {self.id}")
         print(f"Web View: {self._url_or_reason()}\n", flush=True)
-        stream.print_logs(self.directory, self._ended, sys.stdout)
+        since = time.monotonic()
+
+        def ended() -> bool:
+            over = self._ended()
+            if self.status == QUEUED and time.monotonic() - since > QUIET_SECONDS:
+                reason = self.get_detailed_status()["details"]
+                warn_once(f"queued {self.id}", f"{self.id} is queued: {reason} (`toolkit runs` lists what goes on)")
+            return over
+
+        stream.print_logs(self.directory, ended, sys.stdout)
 
     def _show_summary(self, found: dict[str, Any]) -> None:
         print("Execution Summary\n=================")

@@ -134,8 +134,8 @@ def start(experiment: Experiment, definition: dict[str, Any], diff: bytes = b"")
 
 
 def new_id(experiment: Experiment) -> str:
-    """The id of a new run: `<experiment>_<unix seconds>_<8 hex>`."""
-    return f"{experiment.name}_{int(time.time())}_{secrets.token_hex(4)}"
+    """The id of a new run: `<experiment>_<unix seconds>_<8 hex>`. It names a folder, so a very long name is cut."""
+    return f"{experiment.name[:170]}_{int(time.time())}_{secrets.token_hex(4)}"
 
 
 def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]) -> dict[str, Any]:

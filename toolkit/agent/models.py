@@ -366,6 +366,10 @@ def mlflow_errors(doing: str) -> Iterator[None]:
         if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST"):
             raise UserErrorException(f"MLflow refuses to {doing}: {error}") from error
         raise TrackingError(f"MLflow could not {doing}: {error}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith("sqlalchemy"):  # which only MLflow's own store needs
+            raise
+        raise TrackingError(f"MLflow could not {doing}: {str(error).splitlines()[0]}") from error
 
 
 def registry_of(paths: WorkspacePaths) -> ModelRegistry:
@@ -388,11 +392,13 @@ def _make_store(paths: WorkspacePaths) -> None:
     command = [sys.executable, "-m", "toolkit.agent.store", str(paths.root), "true"]
     made = subprocess.run(command, env=background_environment(), capture_output=True, text=True)
     if made.returncode != 0:
-        raise TrackingError(f"MLflow could not make its store in {paths.mlflow}: {made.stderr.strip()[-500:]}")
+        said = made.stderr.strip().splitlines() or [f"exit code {made.returncode}"]
+        raise TrackingError(f"MLflow could not make its store in {paths.mlflow}: {said[-1][:500]}")
 
 
 @functools.lru_cache(maxsize=4)
 def _client(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    with mlflow_errors(f"open {uri}"):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)

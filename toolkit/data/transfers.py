@@ -32,7 +32,8 @@ def files_below(folder: str) -> List[Pair]:
     """
     if not os.path.isdir(folder):
         raise UserErrorException("there is no folder '%s' to upload (looked in %s)" % (folder, os.getcwd()))
-    pairs, left_out = [], []
+    pairs: List[Pair] = []
+    left_out: List[str] = []
     for path, folders, files in os.walk(folder, followlinks=False):
         folders.sort()
         left_out.extend(full for full in (os.path.join(path, name) for name in folders) if os.path.islink(full))
