@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -146,8 +147,37 @@ def test_runs_of_a_status(workspace: Workspace) -> None:
 def test_a_name_of_255_characters(workspace: Workspace, submit: Submit) -> None:
     name = "x" * 255
     run = submit("print(1)", experiment=name)
-    with Experiment(workspace, name).start_logging(snapshot_directory=None) as logged:
-        with logged.child_run("child") as child:
-            child.child_run("grandchild").complete()
+    with Experiment(workspace, name).start_logging(snapshot_directory=None) as logged, logged.child_run("c") as child:
+        child.child_run("grandchild").complete()
     assert run.wait_for_completion()["status"] == "Completed"
     assert {one.id for one in Experiment(workspace, name).get_runs()} == {run.id, logged.id}
+
+
+def test_runs_that_were_made_with_mlflow_itself(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    experiment = Experiment(workspace, "lab")
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)  # given back afterwards
+    mlflow.set_tracking_uri(workspace.get_mlflow_tracking_uri())
+    mlflow.set_experiment(experiment.name)
+    with mlflow.start_run(run_name="by hand") as made:
+        for step in range(3):
+            mlflow.log_metric("loss", 1 / (step + 1))
+        mlflow.log_param("lr", 0.1)
+        mlflow.set_tag("team", "blue")
+        mlflow.log_text("weights", "model/net.txt")
+    with pytest.raises(ValueError), mlflow.start_run():
+        raise ValueError
+    assert [run.status for run in experiment.get_runs()] == ["Failed", "Completed"]
+    newest, failed, first = logged(workspace, "lab").get_runs()
+    assert (first.display_name, first.tags, first.number) == ("by hand", {"team": "blue"}, 1)
+    assert first.get_metrics() == {"loss": [1.0, 0.5, 1 / 3]}
+    assert first.get_details()["runDefinition"]["arguments"] == ["--lr", "0.1"]
+    assert made.info.run_id in first.get_portal_url()
+    first.download_file("model/net.txt", "copy.txt")
+    assert Path("copy.txt").read_text() == "weights"
+    assert [run.id for run in Experiment(workspace, "lab").get_runs()] == [newest.id, failed.id, first.id]
+    with mlflow.start_run():
+        assert len([*experiment.get_runs()]) == 3, "one that goes on is MLflow's"

@@ -188,6 +188,14 @@ def test_one_that_is_not_there() -> None:
     )
 
 
+def test_a_file_that_v1_wrote_elsewhere(project: Path) -> None:
+    Workspace.create("mine").write_config(file_name="ws_config.json")
+    assert Workspace.from_config(path="./.azureml/ws_config.json").name == "mine"
+    assert Workspace.from_config(_file_name="ws_config.json").name == "mine"
+    with pytest.raises(UserErrorException, match="We could not find"):
+        Workspace.from_config(path="./.azureml/other.json")
+
+
 def test_one_that_a_script_had_in_azure_is_created(capsys: pytest.CaptureFixture[str]) -> None:
     first = Workspace.get(name="mlops", subscription_id="s", resource_group="g")
     assert (first.name, first.subscription_id, first.resource_group) == ("mlops", "s", "g")

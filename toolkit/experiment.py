@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import re
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -255,6 +256,10 @@ class Experiment:
         from toolkit import catalog
         from toolkit.run import Run
 
+        if "mlflow" in sys.modules:  # this process may have made runs with MLflow itself
+            from toolkit.agent.adoption import adopt
+
+            adopt(self.workspace.paths, self.name)
         for run_id in catalog.find_runs(
             self.workspace.paths, self.name, type, tags, properties, status, include_children=include_children
         ):

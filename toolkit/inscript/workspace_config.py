@@ -21,6 +21,10 @@ def find(start: str, file_name: str = "config.json") -> str:
     start = os.path.abspath(start)
     if os.path.isfile(start):
         return start
+    for folder in FOLDERS[:-1]:  # as Azure ML SDK v1 wrote it, `.azureml/ws.json`; ours is in `.toolkit/`
+        beside = os.path.join(os.path.dirname(os.path.dirname(start)), folder, os.path.basename(start))
+        if os.path.basename(os.path.dirname(start)) in FOLDERS[:-1] and os.path.isfile(beside):
+            return beside
     folder = start
     while True:
         for inner in FOLDERS:

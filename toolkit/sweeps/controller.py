@@ -207,7 +207,7 @@ class Controller:
             self._record(best, score)
             self.say(f"best child: {best.id}, {self.metric} = {score:g}, with {json.dumps(best.values)}")
         elif any(child.status != CANCELED for child in self.children):
-            self.say(f"no child logged the primary metric '{self.metric}' with run.log, so there is no best one")
+            self.say(f"no child logged the primary metric '{self.metric}', so there is no best one")
         if self.children and all(child.status == FAILED for child in self.children):
             self.say(
                 f"all {len(self.children)} children failed; the first one's log: toolkit logs {self.children[0].id}"
