@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
-PAGE = 1000
+PAGE = 100
 _STATUS = {MLFLOW_STATUS[final]: final for final in (status.COMPLETED, status.FAILED, status.CANCELED)}
 
 
@@ -40,17 +40,23 @@ def adopt(paths: WorkspacePaths, experiment: str) -> None:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return
-        token = None
-        while True:
-            page = client.search_runs(
-                [found.experiment_id], max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
-            )
-            for run in page:
-                if RUN_ID_TAG not in run.data.tags and run.info.status in _STATUS:
-                    _adopt(paths, client, experiment, run)
-            token = page.token
-            if not token:
-                return
+        for run in reversed(_strangers(client, found.experiment_id)):
+            _adopt(paths, client, experiment, run)
+
+
+def _strangers(client: MlflowClient, experiment_id: str) -> list[MlflowRun]:
+    """Ended runs that are not ours, the newest first: looked for page by page, until a page has none."""
+    strangers: list[MlflowRun] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        more = [run for run in page if RUN_ID_TAG not in run.data.tags and run.info.status in _STATUS]
+        strangers += more
+        token = page.token
+        if not more or not token:
+            return strangers
 
 
 def _adopt(paths: WorkspacePaths, client: MlflowClient, experiment: str, run: MlflowRun) -> None:
