@@ -28,6 +28,11 @@ def test_names_that_v1_refuses(name: str, workspace: Workspace) -> None:
     assert workspace.experiments == {}
 
 
+def test_a_workspace_is_needed() -> None:
+    with pytest.raises(UserErrorException, match="takes a Workspace first, not the str 'my-workspace'"):
+        Experiment("my-workspace", "day1")  # type: ignore[arg-type]
+
+
 def test_it_comes_into_being_with_its_first_run(workspace: Workspace) -> None:
     experiment = Experiment(workspace, "day1")
     assert workspace.experiments == {} and [*experiment.get_runs()] == []

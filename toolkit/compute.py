@@ -113,6 +113,10 @@ class AmlCompute(ComputeTarget):
     def status(self) -> AmlComputeStatus:
         return self.get_status()
 
+    def get(self) -> dict[str, Any]:
+        """What `serialize` gives, as it is now."""
+        return self.serialize()
+
     def get_status(self) -> AmlComputeStatus:
         """The state of the pool now: a node that runs is a slot that a run has."""
         scale = self.scale_settings

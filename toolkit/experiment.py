@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import experiment_index
-from toolkit.errors import UserErrorException, storage_errors
+from toolkit.errors import StorageError, TrackingError, UserErrorException, storage_errors
 from toolkit.inscript.details import utc
 from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.run_family import matches
+from toolkit.inscript.values import warn_once
 
 if TYPE_CHECKING:
     from toolkit.run import Run
@@ -35,6 +36,11 @@ class Experiment:
             raise UserErrorException(
                 f"'{name}' cannot be the name of an experiment: it must be 1 to 255 characters, start with a letter or "
                 "a number, and hold nothing but letters, numbers, hyphens and underscores, no whitespace"
+            )
+        if not hasattr(workspace, "paths"):
+            given = f"{type(workspace).__name__} {workspace!r}"
+            raise UserErrorException(
+                f"Experiment(workspace, name) takes a Workspace first, not the {given}: Workspace.from_config() has one"
             )
         self.workspace = workspace
         self.name = name
@@ -257,13 +263,23 @@ class Experiment:
         from toolkit.run import Run
 
         if "mlflow" in sys.modules:  # this process may have made runs with MLflow itself
-            from toolkit.agent.adoption import adopt
-
-            adopt(self.workspace.paths, self.name)
+            self._adopt_runs_of_mlflow()
         for run_id in catalog.find_runs(
             self.workspace.paths, self.name, type, tags, properties, status, include_children=include_children
         ):
             yield Run.get(self.workspace, run_id)
+
+    def _adopt_runs_of_mlflow(self) -> None:
+        """Take up what was made with MLflow itself; where it cannot be reached, the runs that are here are listed."""
+        from toolkit.agent.adoption import adopt
+
+        paths = self.workspace.paths
+        if read_json(str(paths.agent / "tracker.json"), {}).get("unreachable"):
+            return
+        try:
+            adopt(paths, self.name)
+        except (TrackingError, StorageError) as error:
+            warn_once("adoption", f"runs that were made with MLflow itself are not listed: {error}")
 
     def run_ids(self) -> builtins.list[str]:
         """The ids of the runs, the oldest first; a run's number is its place from 1."""
