@@ -44,6 +44,11 @@ def outlives(process: subprocess.Popen[bytes]) -> None:
     _started.append(process)
 
 
+def goes_on(pid: int) -> bool:
+    """Whether a process that this one started still goes on."""
+    return any(one.pid == pid and one.poll() is None for one in _started)
+
+
 @atexit.register
 def _let_go() -> None:
     """They outlive this process on purpose: no warning about that."""

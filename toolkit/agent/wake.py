@@ -9,13 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from toolkit.background import start_background
+from toolkit.background import goes_on, start_background
 from toolkit.errors import storage_errors
 from toolkit.paths import WorkspacePaths
 from toolkit.version import __version__
 
 START_SECONDS = 2.0  # by then an agent reads its pipe, however busy the machine
-_started: dict[Path, float] = {}  # when this process started an agent
+_started: dict[Path, tuple[float, int]] = {}  # when this process started an agent, and which
 
 
 def wake(paths: WorkspacePaths) -> None:
@@ -25,21 +25,25 @@ def wake(paths: WorkspacePaths) -> None:
     """
     if version_of_agent(paths) not in ("", __version__):
         stop(paths)
-    if not signal_agent(paths, b"\n"):
-        start(paths)
+    nudge(paths)
 
 
 def keep_running(paths: WorkspacePaths) -> None:
     """For those who look at a run again and again: bring its agent back where it was ended, and do not hurry it."""
-    now = time.monotonic()
-    if not is_running(paths) and now - _started.get(paths.root, -START_SECONDS) >= START_SECONDS:
+    if not is_running(paths) and not _comes_up(paths):
         start(paths)
 
 
 def nudge(paths: WorkspacePaths) -> None:
-    """As `wake`, for news that comes often: an agent that is being started is not started again."""
-    if not signal_agent(paths, b"\n"):
-        keep_running(paths)
+    """As `wake`, for news that comes often: which version the agent is of is not looked at."""
+    if not signal_agent(paths, b"\n") and not _comes_up(paths):
+        start(paths)
+
+
+def _comes_up(paths: WorkspacePaths) -> bool:
+    """Whether an agent that this process started has still to read its pipe: it looks at everything when it does."""
+    since, pid = _started.get(paths.root, (0.0, 0))
+    return time.monotonic() - since < START_SECONDS and goes_on(pid)
 
 
 def version_of_agent(paths: WorkspacePaths) -> str:
@@ -71,11 +75,10 @@ def signal_agent(paths: WorkspacePaths, message: bytes) -> bool:
 
 def start(paths: WorkspacePaths) -> None:
     """Start the workspace's agent in the background. Where two are started at once, one of them leaves."""
-    _started[paths.root] = time.monotonic()
     with storage_errors("cannot write the agent's log", paths.agent_log):
         paths.agent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "toolkit.agent", str(paths.root)]
-        start_background(command, paths.agent_log, paths.root)
+        _started[paths.root] = time.monotonic(), start_background(command, paths.agent_log, paths.root)
 
 
 def is_running(paths: WorkspacePaths) -> bool:
@@ -91,7 +94,7 @@ def stop(paths: WorkspacePaths, seconds: float = 10.0) -> bool:
     """Ask the agent to leave and wait for it. Runs go on without it. False where none was there."""
     deadline = time.monotonic() + seconds
     while not signal_agent(paths, b"stop\n"):
-        if not _is_starting(paths) or time.monotonic() > deadline:
+        if not (_comes_up(paths) or _is_starting(paths)) or time.monotonic() > deadline:
             return False
         time.sleep(0.01)
     while is_running(paths) and time.monotonic() < deadline:
