@@ -138,6 +138,7 @@ def test_a_process_that_ends_ends_its_runs(experiment: Experiment, ends: str, st
         assert "before run.complete()" in run.get_details()["error"]["error"]["message"]
     elif ends:
         assert run.get_details()["error"]["error"]["message"] == "ValueError: no"
+    wait_until(lambda: settled(run) and settled(child))
 
 
 def test_the_agent_is_killed_in_the_middle(experiment: Experiment) -> None:
@@ -275,6 +276,8 @@ print(run.get_status())
 """
     out = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "Running"
+    (run,) = experiment.get_runs()
+    wait_until(lambda: run.get_status() == "Completed" and settled(run))
 
 
 def test_logging_at_once_starts_one_agent(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
