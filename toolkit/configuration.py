@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,14 @@ def _created_targets(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    """The document of a text, which takes a millisecond: a submit asks for it three times."""
+    import yaml
+
+    return yaml.safe_load(text)
+
+
 def load(path: Path) -> WorkspaceConfiguration:
     """Read and check a workspace's configuration, and the compute targets that control scripts created.
 
@@ -121,7 +131,7 @@ def load(path: Path) -> WorkspaceConfiguration:
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        document = copy.deepcopy(_parsed(path.read_text(encoding="utf-8"))) or {}
     except FileNotFoundError:
         document = {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
