@@ -79,11 +79,15 @@ def test_parts_that_train_in_a_container(
     assert torch is not None
     monkeypatch.setenv("PIP_FIND_LINKS", f"{wheel.parent} {torch.parent}")
     spec = project / ".azureml" / "pytorch-env.yml"
-    text = spec.read_text().replace("- defaults\n    - pytorch\n", f"- file://{channel}\n")  # what can be reached here,
-    text = text.replace("    - pytorch\n    - torchvision\n", "").replace(
-        "- numpy", "- numpy\n        - torch\n        - torchvision"
-    )
-    spec.write_text(text)  # which has torch as wheels
+    text = spec.read_text()
+    for written, reachable in (  # the channel and the wheels that can be reached here
+        ("- defaults\n    - pytorch\n", f"- file://{channel}\n"),
+        ("    - pytorch\n    - torchvision\n", ""),
+        ("- numpy", "- numpy\n        - torch\n        - torchvision"),
+    ):
+        assert written in text
+        text = text.replace(written, reachable)
+    spec.write_text(text)
     execute(project, "01-create-workspace.py")
     workspace = Workspace.get("tutorial-ws")
     docker = f"docker: {{type: docker, shares: local, base_image: '{base_image}'}}"
