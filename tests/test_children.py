@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Submit, driver_log, wait_until
 from toolkit import Environment, Experiment, Run, ScriptRunConfig, Workspace
 from toolkit.configuration import TEMPLATE
+from toolkit.sweeps import GridParameterSampling, HyperDriveConfig, HyperDriveRun, PrimaryMetricGoal, choice
 
 LOGS_CHILDREN = """
 from toolkit import Run
@@ -128,7 +129,8 @@ def test_a_script_without_the_whole_toolkit_is_told(submit: Submit) -> None:
         environment=without_the_toolkit(),
     )
     run.wait_for_completion()
-    assert "UserErrorException run.submit_child(...) inside a run needs the whole toolkit" in driver_log(run)
+    assert "UserErrorException run.submit_child(...): " in driver_log(run)
+    assert "inside a run it needs the whole toolkit, so add the toolkit to the pip section" in driver_log(run)
 
 
 def without_the_toolkit() -> Environment:
@@ -161,3 +163,47 @@ def test_a_parent_that_waits_for_its_child_lends_it_its_slot(submit: Submit) -> 
     run.wait_for_completion()
     assert "Completed" in driver_log(run)
     assert waiting.wait_for_completion()["status"] == "Completed"
+
+
+def test_a_child_is_a_sweep(wide: Workspace, submit: Submit, tmp_path: Path) -> None:
+    parent = submit("import time; time.sleep(600)")
+    sweep = HyperDriveConfig(
+        hyperparameter_sampling=GridParameterSampling({"--seconds": choice(1, 2)}),
+        primary_metric_name="slept",
+        primary_metric_goal=PrimaryMetricGoal.MAXIMIZE,
+        max_total_runs=2,
+        run_config=sleeper(tmp_path / "child", 1),
+    )
+    child = parent.submit_child(sweep)
+    assert isinstance(child, HyperDriveRun) and child.parent is not None and child.parent.id == parent.id
+    assert child.wait_for_completion()["status"] == "Completed"
+    assert [run.id for run in parent.get_children()] == [child.id]
+    assert len([*parent.get_children(recursive=True)]) == 3
+    parent.cancel()
+
+
+def test_a_disk_that_refuses_holds_up_no_other_run(wide: Workspace, submit: Submit, tmp_path: Path) -> None:
+    lock = wide.paths.experiments / "tests" / "lock"
+    parent = submit("""
+        import os, time
+        from toolkit import Run
+        while not os.path.exists("../go"):
+            time.sleep(0.05)
+        with Run.get_context().child_run("late") as child:
+            child.log("accuracy", 1)
+        print("logged", flush=True)
+        time.sleep(600)
+    """)
+    other = submit("import time; time.sleep(1)")
+    wait_until(lambda: other.get_status() == "Running")
+    lock.unlink()
+    lock.mkdir()  # nothing can be added to the experiment
+    Path(parent.directory.root, "go").touch()
+    wait_until(lambda: os.path.exists(parent.directory.driver_log) and "logged" in driver_log(parent))
+    assert other.wait_for_completion()["status"] == "Completed"
+    (child,) = parent.get_children()
+    assert child.number == 0
+    lock.rmdir()
+    wait_until(lambda: child.number == 3)
+    wait_until(lambda: not (wide.paths.untracked / child.id).exists())
+    parent.cancel()

@@ -186,3 +186,20 @@ def test_runs_that_were_made_with_mlflow_itself(
     assert [run.id for run in Experiment(workspace, "lab").get_runs()] == [newest.id, failed.id, first.id]
     with mlflow.start_run():
         assert len([*experiment.get_runs()]) == 3, "one that goes on is MLflow's"
+
+
+def test_two_that_take_up_the_same_runs_of_mlflow(workspace: Workspace) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(logged(workspace, "lab").workspace.get_mlflow_tracking_uri())
+    found = client.get_experiment_by_name("lab")
+    for _ in range(5):
+        client.set_terminated(client.create_run(found.experiment_id).info.run_id)
+    program = """
+import mlflow
+from toolkit import Experiment, Workspace
+print(len([*Experiment(Workspace.get("test"), "lab").get_runs()]))
+"""
+    both = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [one.communicate()[0].strip() for one in both] == ["6", "6"]
+    assert len({run.number for run in Experiment(workspace, "lab").get_runs()}) == 6

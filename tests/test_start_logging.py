@@ -295,3 +295,44 @@ def test_logging_at_once_starts_one_agent(experiment: Experiment, monkeypatch: p
     assert len(started) <= 1, "the first log comes before the agent that was started reads its pipe"
     run.complete()
     wait_until(lambda: settled(run))
+
+
+def test_the_commit_of_its_sources_is_known(experiment: Experiment, workspace: Workspace) -> None:
+    from mlflow import MlflowClient
+
+    who = ("-c", "user.name=me", "-c", "user.email=me@example.com")
+    for arguments in (("init", "-q"), ("add", "."), (*who, "commit", "-qm", "first")):
+        subprocess.run(["git", *arguments], check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    Path("notes.py").write_text("print('changed')\n")
+    with experiment.start_logging() as run:
+        pass
+    wait_until(lambda: settled(run))
+    assert run.properties["azureml.git.commit"] == commit and run.properties["azureml.git.dirty"] == "True"
+    assert "+print('changed')" in Path(run.directory.git_diff).read_text()
+    found = MlflowClient(workspace.get_mlflow_tracking_uri()).get_run(
+        read_json(run.directory.tracking)["mlflow_run_id"]
+    )
+    assert found.data.tags["mlflow.source.git.commit"] == commit
+
+
+def test_a_workspace_that_is_made_anew_counts_anew(experiment: Experiment) -> None:
+    for _ in range(2):
+        with experiment.start_logging(snapshot_directory=None) as run:
+            pass
+        wait_until(lambda run=run: settled(run))  # type: ignore[misc]
+    assert run.number == 2
+    wake.stop(experiment.workspace.paths)
+    experiment.workspace.delete()
+    Workspace.create("test")
+    another = """
+from toolkit import Experiment, Workspace
+for _ in range(3):
+    with Experiment(Workspace.get("test"), "logged").start_logging(snapshot_directory=None) as run:
+        print(run.id)
+"""
+    out = subprocess.run([sys.executable, "-c", another], capture_output=True, text=True, check=True)
+    again = Experiment(Workspace.get("test"), experiment.name)
+    runs = [Run.get(again.workspace, run_id) for run_id in out.stdout.split()]
+    assert [run.number for run in runs] == [1, 2, 3] and len(again.run_ids()) == 3
+    wait_until(lambda: all(settled(run) for run in runs))

@@ -209,12 +209,7 @@ class Experiment:
         from toolkit.submit import submit
 
         self._refuse_where_archived()
-        if hasattr(config, "submit_to"):  # what is more than one script: a sweep, say
-            if run_id is not None:
-                raise UserErrorException("a sweep is given its id by HyperDriveConfig(custom_run_id=…)")
-            run = config.submit_to(self, tags or {})
-        else:
-            run = submit(self, config, tags or {}, run_id=run_id)
+        run = submit(self, config, tags or {}, run_id=run_id)
         if show_output:
             run.wait_for_completion(show_output=True)
         return run

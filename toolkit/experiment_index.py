@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,27 +20,32 @@ class _Read:
     numbers: dict[str, int] = field(default_factory=dict)
 
 
+_reading = threading.Lock()
 _indices: dict[Path, _Read] = {}  # so that many runs are added, or asked for, without reading it all each time
 
 
 def numbers(paths: WorkspacePaths, experiment: str) -> dict[str, int]:
-    """The numbers of an experiment's runs by id, the oldest first. Not to be changed."""
-    index = paths.experiment_runs(experiment)
+    """The numbers of an experiment's runs by id, the oldest first."""
+    with _reading:
+        return dict(_read_on(paths.experiment_runs(experiment)))
+
+
+def _read_on(index: Path) -> dict[str, int]:
     read = _indices.setdefault(index, _Read())
     try:
-        size = os.path.getsize(index)
-    except FileNotFoundError:
-        size = 0
-    if size < read.offset:  # another workspace of the same name
-        read.offset, read.numbers = 0, {}
-    if size > read.offset:
         with open(index, "rb") as file:
-            file.seek(read.offset)
+            last = f"{next(reversed(read.numbers))}\n".encode() if read.numbers else b""
+            file.seek(max(0, read.offset - len(last)))
+            if file.read(len(last)) != last:  # a workspace that was deleted, and made anew
+                read.offset, read.numbers = 0, {}
+                file.seek(0)
             content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]  # a writer may be in the middle of the last line
-        for run_id in whole.decode("utf-8", "replace").splitlines():
-            read.numbers.setdefault(run_id, len(read.numbers) + 1)
-        read.offset += len(whole)
+    except FileNotFoundError:
+        read.offset, read.numbers, content = 0, {}, b""
+    whole = content[: content.rfind(b"\n") + 1]  # a writer may be in the middle of the last line
+    for run_id in whole.decode("utf-8", "replace").splitlines():
+        read.numbers.setdefault(run_id, len(read.numbers) + 1)
+    read.offset += len(whole)
     return read.numbers
 
 
@@ -55,6 +60,7 @@ def add(paths: WorkspacePaths, experiment: str, run_id: str) -> int:
         index.parent.mkdir(parents=True, exist_ok=True)
         with (index.parent / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if run_id not in numbers(paths, experiment):
-                append_line(str(index), run_id)
-            return numbers(paths, experiment)[run_id]
+            with _reading:
+                if run_id not in _read_on(index):
+                    append_line(str(index), run_id)
+                return _read_on(index)[run_id]

@@ -291,7 +291,7 @@ class Run(inscript_run.Run):
         """
         from toolkit.submit import submit
 
-        child = submit(self._experiment, config, tags or {}, parent=self.id)
+        child: Run = submit(self._experiment, config, tags or {}, parent=self.id)
         if show_output:
             child.wait_for_completion(show_output=True)
         return child
@@ -351,11 +351,10 @@ class Run(inscript_run.Run):
 
     def take_snapshot(self, file_or_folder_path: str) -> str:
         """Freeze a folder into the workspace's store of snapshots. Returns its id, for `restore_snapshot`."""
-        from toolkit import snapshots
+        from toolkit import sources
 
-        settings = self._experiment.workspace.configuration
-        limit = int(settings.snapshot_limit_mb * 1e6)
-        return snapshots.take(file_or_folder_path, self._experiment.workspace.paths.snapshots, limit_bytes=limit).id
+        frozen = sources.freeze(self._experiment.workspace, file_or_folder_path)
+        return str(frozen.record["snapshot"]["id"])
 
     def _register_model(self, fields: dict[str, Any], model_path: str | None) -> Model:
         from toolkit.agent import registering

@@ -6,18 +6,16 @@ import atexit
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import snapshots
+from toolkit import sources
 from toolkit.agent.wake import wake
 from toolkit.announce import announce
 from toolkit.errors import SnapshotException, UserErrorException, storage_errors
 from toolkit.inscript import logged_run
-from toolkit.paths import home
-from toolkit.progress import bar
 from toolkit.run import Run
-from toolkit.snapshots import git
-from toolkit.snapshots.limit import lifted
+from toolkit.sources import Sources
 from toolkit.targets.logged import LoggedTarget
 
 if TYPE_CHECKING:
@@ -37,7 +35,9 @@ def start_logging(
     if outputs is not None and os.path.isabs(outputs) and not os.path.isdir(outputs):
         raise UserErrorException(f"start_logging(outputs='{outputs}'): there is no such folder")
     paths = experiment.workspace.paths
+    frozen = _frozen(experiment, snapshot_directory)
     definition: dict[str, Any] = {
+        **frozen.record,
         "experiment": experiment.name,
         "workspace": experiment.workspace.name,
         "target": LoggedTarget.name,
@@ -45,16 +45,17 @@ def start_logging(
         "script": os.path.basename(sys.argv[0] or ""),
         "arguments": sys.argv[1:],
         "tags": {str(key): str(value) for key, value in (tags or {}).items()},
-        "properties": {},
+        "properties": frozen.properties,
         "display_name": display_name,
         "user": user(),
-        **_sources(experiment, snapshot_directory),
     }
     run_id = new_id(experiment)
     directory = paths.run(run_id)
     with storage_errors(f"cannot create the run {run_id}", paths.runs):
         definition["number"] = experiment.add_run(run_id)
         logged_run.create(directory, definition)
+        if frozen.diff:
+            Path(directory.git_diff).write_bytes(frozen.diff)
     wake(paths)  # first, so that an agent of another version is replaced
     announce(paths, run_id)
     run = LoggedRun(experiment, run_id, outputs)
@@ -62,34 +63,19 @@ def start_logging(
     return run
 
 
-def _sources(experiment: Experiment, folder: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """The snapshot of the folder that the run was started in, and its git commit; a folder too large is said."""
+def _frozen(experiment: Experiment, folder: str | os.PathLike[str] | None) -> Sources:
+    """The sources of the run: the folder that it was started in. One that is too large is said, and left out."""
     if folder is None:
-        return {}
-    settings, paths = experiment.workspace.configuration, experiment.workspace.paths
-    record = git.begin(folder)
+        return Sources({}, {}, b"")
     try:
-        with bar(f"Freezing {folder}") as progress:
-            frozen = snapshots.take(
-                folder,
-                paths.snapshots,
-                limit_bytes=lifted(int(settings.snapshot_limit_mb * 1e6)),
-                exclude=[home().root, paths.root],
-                progress=progress,
-            )
+        return sources.freeze(experiment.workspace, folder)
     except SnapshotException as error:
         print(
             f"toolkit: the run has no snapshot of '{folder}': {error}\nThe run goes on; "
             "start_logging(snapshot_directory=None) does without one",
             file=sys.stderr,
         )
-        return {}
-    commit = record.result()
-    return {
-        "source_directory": os.path.abspath(folder),
-        "snapshot": {"id": frozen.id, "files": frozen.files, "bytes": frozen.bytes},
-        "properties": commit.properties() if commit is not None else {},
-    }
+        return Sources({}, {}, b"")
 
 
 class LoggedRun(Run):

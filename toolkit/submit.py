@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import distributed, gpus, snapshots
+from toolkit import distributed, gpus, sources
 from toolkit.agent.wake import wake
 from toolkit.binding import bind
 from toolkit.errors import UserErrorException, storage_errors
@@ -22,10 +22,7 @@ from toolkit.inscript import logged_run
 from toolkit.inscript.files import append_line, is_within, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
-from toolkit.progress import bar
 from toolkit.run_configuration import effective_target
-from toolkit.snapshots import git
-from toolkit.snapshots.limit import lifted
 from toolkit.status import COMPLETED, NOT_STARTED, Event, append_event
 from toolkit.targets import registry
 
@@ -49,15 +46,15 @@ _OWN = (
 
 
 def submit(
-    experiment: Experiment,
-    config: ScriptRunConfig,
-    tags: dict[str, str],
-    parent: str | None = None,
-    run_id: str | None = None,
-) -> Run:
+    experiment: Experiment, config: Any, tags: dict[str, str], parent: str | None = None, run_id: str | None = None
+) -> Any:
     """Submit a run: see `Experiment.submit`. `parent` is the id of the run that it is a child of."""
     if not isinstance(tags, dict):
         raise UserErrorException(f"tags must be a dictionary, as in {{'area': 'digits'}}, not {tags!r}")
+    if hasattr(config, "submit_to"):  # what is more than one script: a sweep, say
+        if run_id is not None:
+            raise UserErrorException("a sweep is given its id by HyperDriveConfig(custom_run_id=…)")
+        return config.submit_to(experiment, tags, parent)
     if run_id is not None:
         check_id(experiment, run_id)
     definition, diff = freeze(experiment, config, tags)
@@ -84,43 +81,20 @@ def freeze(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
 
     It can be started more than once, each time with another `new_id`.
     """
-    workspace = experiment.workspace
     began = time.time()
     definition = define(experiment, config, tags)
-    settings = workspace.configuration
-    record = git.begin(config.source_directory)
-    with bar(f"Freezing {config.source_directory}") as progress:
-        frozen = snapshots.take(
-            config.source_directory,
-            workspace.paths.snapshots,
-            limit_bytes=lifted(int(settings.snapshot_limit_mb * 1e6)),
-            exclude=[home().root, workspace.paths.root],
-            progress=progress,
-            needed=None if config.command_line else config.script,
-        )
-    for warning in frozen.warnings:
-        print(f"toolkit: {warning}", file=sys.stderr)
+    frozen = sources.freeze(
+        experiment.workspace, config.source_directory, None if config.command_line else config.script
+    )
     environment = config.run_config.environment
     if not environment.uses_own_interpreter or environment.docker.has_base:
-        environment.register_locally(workspace)
+        environment.register_locally(experiment.workspace)
+    definition.update(frozen.record)
+    definition["snapshot"]["seconds"] = round(time.time() - began, 4)
     definition["environment"]["version"] = environment.version
-    definition["snapshot"] = {
-        "id": frozen.id,
-        "files": frozen.files,
-        "bytes": frozen.bytes,
-        "seconds": round(time.time() - began, 4),
-    }
+    definition["properties"].update(frozen.properties)
     definition["submitted"] = began
-    commit = record.result()
-    if record.warning:
-        print(f"toolkit: {record.warning}", file=sys.stderr)
-    if commit is not None:
-        definition["git"] = {
-            key: getattr(commit, key)
-            for key in ("repository_uri", "branch", "commit", "dirty", "untracked", "untracked_count", "diff_truncated")
-        }
-        definition["properties"].update(commit.properties())
-    return definition, commit.diff if commit else b""
+    return definition, frozen.diff
 
 
 def start(experiment: Experiment, definition: dict[str, Any], diff: bytes = b"") -> Run:
@@ -166,7 +140,6 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         "azure": {"subscription": workspace.subscription_id, "resourcegroup": workspace.resource_group},
         "target": target,
         "target_settings": settings.compute_targets[target],
-        "source_directory": os.path.abspath(config.source_directory),
         "script": config.script,
         "command": bound.command,
         "arguments": bound.arguments,

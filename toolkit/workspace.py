@@ -16,7 +16,6 @@ from toolkit.errors import UserErrorException, WorkspaceException, storage_error
 from toolkit.inscript import workspace_config
 from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.workspace import DEFAULT_NAME, WorkspaceParts
-from toolkit.inscript.workspace_directory import WorkspaceDirectory
 from toolkit.paths import WorkspacePaths, home
 
 if TYPE_CHECKING:
@@ -64,7 +63,8 @@ class Workspace(WorkspaceParts):
                 f"there is no workspace '{root.name}' on this machine; it has: {known}. "
                 f"Make it with Workspace.create('{root.name}') or `toolkit init {root.name}`"
             )
-        WorkspaceParts.__init__(self, subscription_id, resource_group, read_json(self.shared.facts, {}))
+        shared = self.paths.shared
+        WorkspaceParts.__init__(self, shared, subscription_id, resource_group, read_json(shared.facts, {}))
 
     @staticmethod
     def at(root: str | os.PathLike[str]) -> Workspace:
@@ -239,11 +239,6 @@ class Workspace(WorkspaceParts):
             write_json(
                 str(folder / (file_name or "config.json")), {key: value for key, value in settings.items() if value}
             )
-
-    @property
-    def shared(self) -> WorkspaceDirectory:
-        """The folders that runs share with control scripts: data and secrets."""
-        return self.paths.shared
 
     @property
     def configuration(self) -> configuration.WorkspaceConfiguration:

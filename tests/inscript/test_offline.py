@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import Run, RunEnvironmentException
+from tests.conftest import wait_until
+from toolkit import Experiment, Run, RunEnvironmentException, UserErrorException, Workspace
+from toolkit.agent import wake
 from toolkit.inscript.files import read_json
 from toolkit.inscript.offline import OfflineRun
 from toolkit.inscript.spool import read_all
@@ -158,3 +160,28 @@ def test_a_home_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     environ = {**os.environ, "TOOLKIT_HOME": str(tmp_path / "file" / "home")}
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
     assert answer.stdout.endswith("end\n") and answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["get_environment", "restore_snapshot"])
+def test_what_needs_a_workspace_says_how_to_get_into_one(run: OfflineRun, name: str) -> None:
+    words = rf"run\.{name}\(\) needs a run of a workspace, .* `toolkit import {run.id}`"
+    with pytest.raises(UserErrorException, match=words):
+        getattr(run, name)()
+
+
+def test_it_has_no_address_and_says_so(run: OfflineRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.get_portal_url() == ""
+    assert f"`toolkit import {run.id}`" in capsys.readouterr().err
+
+
+def test_children_are_imported_with_it(run: OfflineRun) -> None:
+    workspace = Workspace.create("mine")
+    run.log("loss", 1.0)
+    child = run.child_run("fold 1")
+    child.log("accuracy", 0.5)
+    imported = Experiment(workspace, "offline").import_offline_run(run.id)
+    (kept,) = imported.get_children()
+    assert (kept.get_metrics(), kept.get_status()) == ({"accuracy": 0.5}, "Completed")
+    assert kept.parent is not None and kept.parent.id == imported.id
+    wait_until(lambda: not (workspace.paths.untracked / kept.id).exists())
+    wake.stop(workspace.paths)

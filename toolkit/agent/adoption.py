@@ -60,13 +60,19 @@ def _strangers(client: MlflowClient, experiment_id: str) -> list[MlflowRun]:
 
 
 def _adopt(paths: WorkspacePaths, client: MlflowClient, experiment: str, run: MlflowRun) -> None:
-    run_id = f"{experiment}_{run.info.start_time // 1000}_{run.info.run_id[:8]}"
-    staging = RunDirectory(str(paths.runs / f".{run_id}"))
-    if not os.path.exists(paths.run(run_id).root):
+    run_id = f"{experiment[:170]}_{run.info.start_time // 1000}_{run.info.run_id[:8]}"
+    place = paths.run(run_id).root
+    if not os.path.exists(place):
+        staging = RunDirectory(str(paths.runs / f".{run_id}.{os.getpid()}"))
         with storage_errors(f"cannot take up the MLflow run {run.info.run_id}", paths.runs):
             shutil.rmtree(staging.root, ignore_errors=True)
             _write(paths, client, experiment, run, run_id, staging)
-            os.rename(staging.root, paths.run(run_id).root)
+            try:
+                os.rename(staging.root, place)
+            except OSError:
+                shutil.rmtree(staging.root, ignore_errors=True)
+                if not os.path.exists(place):  # another process was first, else
+                    raise
     experiment_index.add(paths, experiment, run_id)
     client.set_tag(run.info.run_id, RUN_ID_TAG, run_id)  # last: until then it is taken up again
 

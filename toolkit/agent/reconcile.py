@@ -118,13 +118,15 @@ class Reconciler:
     def _mark_logged_children(self, run: ActiveRun) -> None:
         """Take up the children that a script logs: it may not be able to mark them itself, in a container say."""
         for child_id in logged_run.logged_children(run.directory, but=self._children):
+            try:
+                if status.last_event(self.paths.run(child_id)).status not in status.TERMINAL:
+                    experiment_index.add(self.paths, run.definition["experiment"], child_id)
+                    for folder in (self.paths.active, self.paths.untracked):
+                        (folder / child_id).touch()
+            except (ToolkitError, OSError) as error:  # a full disk, say: tried again in the next round
+                print(f"run {child_id}: {error}", file=sys.stderr, flush=True)
+                return
             self._children.add(child_id)
-            directory = self.paths.run(child_id)
-            if status.last_event(directory).status in status.TERMINAL:
-                continue
-            experiment_index.add(self.paths, run.definition["experiment"], child_id)
-            for folder in (self.paths.active, self.paths.untracked):
-                (folder / child_id).touch()
 
     def _adopt(self, run_id: str) -> None:
         directory = self.paths.run(run_id)

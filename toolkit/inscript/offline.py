@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from toolkit.inscript import details, logged_run
 from toolkit.inscript import run as online
+from toolkit.inscript.errors import UserErrorException
 from toolkit.inscript.files import write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.inscript.spool import Spool
@@ -75,6 +76,12 @@ class OfflineRun(online.Run):
         """The offline run that this one is a child of, or None."""
         before, _, _ = self.id.rpartition(".")
         return self._relative(before) if before else None
+
+    def _whole(self, wanted: str) -> Any:
+        raise UserErrorException(
+            "%s needs a run of a workspace, and this one is offline: `toolkit import %s` takes it into one, with all "
+            "that it logged" % (wanted, self.id)
+        )
 
     def __enter__(self) -> "OfflineRun":
         _say("[START] Run %s context" % self.id)

@@ -7,6 +7,7 @@ from toolkit.inscript import logged_run
 from toolkit.inscript.errors import UserErrorException
 from toolkit.inscript.run_metrics import RunMetrics
 from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.values import warn_once
 from toolkit.inscript.wake import wake_agent_of
 
 MOST_CHILDREN = 10000  # in one call of create_children
@@ -39,7 +40,10 @@ class RunFamily(RunMetrics):
         Args:
             name: its display name.
             run_id: the end of its id, which begins with this run's; random by default.
+            outputs: not used, and said: `child.upload_folder("outputs", path)` keeps a folder.
         """
+        if outputs is not None:
+            warn_once("outputs", "child_run(outputs=%r) keeps nothing: child.upload_folder does" % (outputs,))
         if run_id and run_id.startswith(self.id):
             run_id = run_id[len(self.id) :].lstrip("._-")
         directory = logged_run.child_directory(self._directory, run_id or None)
@@ -147,16 +151,14 @@ class RunFamily(RunMetrics):
         """This run as control scripts see it.
 
         Raises:
-            UserErrorException: the script's environment does not have the whole toolkit.
+            UserErrorException: the script's environment does not have the whole toolkit, or not the workspace's folder.
         """
+        from toolkit.inscript.workspace import NeedsToolkit
+
         try:
-            from toolkit.workspace import Workspace
-        except ImportError:
-            raise UserErrorException(
-                "%s inside a run needs the whole toolkit, which the script's environment does not have: add it to the "
-                "pip section of the environment, or do it from the control script" % wanted
-            )
-        return Workspace.get(os.path.basename(self._directory.workspace)).get_run(self.id)
+            return self.experiment.workspace.get_run(self.id)  # type: ignore[attr-defined]
+        except NeedsToolkit as error:
+            raise UserErrorException("%s: %s" % (wanted, error))
 
 
 def directory_of(relative: RunDirectory, run_id: str) -> RunDirectory:

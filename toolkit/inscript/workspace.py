@@ -30,7 +30,15 @@ class ServiceContext:
 class WorkspaceParts:
     """What a workspace offers in control scripts and in runs alike: its facts, its data, its models, its secrets."""
 
-    def __init__(self, subscription_id: Optional[str], resource_group: Optional[str], facts: Dict[str, Any]) -> None:
+    def __init__(
+        self,
+        shared: WorkspaceDirectory,
+        subscription_id: Optional[str],
+        resource_group: Optional[str],
+        facts: Dict[str, Any],
+    ) -> None:
+        """`shared`: the folders that runs share with control scripts; `facts`: what it was created with."""
+        self.shared = shared
         self._facts = facts
         self._subscription_id = subscription_id
         self._resource_group = resource_group
@@ -38,11 +46,6 @@ class WorkspaceParts:
     @property
     def name(self) -> str:
         return self.shared.name
-
-    @property
-    def shared(self) -> WorkspaceDirectory:
-        """The folders that runs share with control scripts: data and secrets."""
-        raise NotImplementedError
 
     @property
     def subscription_id(self) -> str:
@@ -186,12 +189,8 @@ class ScriptWorkspace(WorkspaceParts):
     ) -> None:
         own = _around()
         root = own if workspace_name in (None, os.path.basename(own)) else _beside(own, str(workspace_name))
-        self._directory = WorkspaceDirectory(root)
-        WorkspaceParts.__init__(self, subscription_id, resource_group, _facts(self._directory))
-
-    @property
-    def shared(self) -> WorkspaceDirectory:
-        return self._directory
+        shared = WorkspaceDirectory(root)
+        WorkspaceParts.__init__(self, shared, subscription_id, resource_group, _facts(shared))
 
     @staticmethod
     def get(
@@ -247,12 +246,12 @@ class ScriptWorkspace(WorkspaceParts):
     def _whole(self, name: str) -> Any:
         """The same workspace by the whole toolkit, where that is installed and the workspace's folder is here."""
         workspace = _toolkit_workspace(name)
-        if not os.path.isfile(self._directory.configuration):
+        if not os.path.isfile(self.shared.configuration):
             raise NeedsToolkit(
                 "Workspace.%s needs the folder of the workspace, which this process does not see (in a container it "
                 "is not there): leave it to the script that submits" % name
             )
-        return workspace.at(self._directory.root)
+        return workspace.at(self.shared.root)
 
     def __repr__(self) -> str:
         return "Workspace(name=%r)" % self.name

@@ -162,8 +162,8 @@ class HyperDriveConfig:
     def source_directory(self) -> str:
         return self._config.source_directory
 
-    def submit_to(self, experiment: Experiment, tags: dict[str, str]) -> HyperDriveRun:
-        """Freeze the script once, and start the sweep: see `Experiment.submit`.
+    def submit_to(self, experiment: Experiment, tags: dict[str, str], parent: str | None = None) -> HyperDriveRun:
+        """Freeze the script once, and start the sweep: see `Experiment.submit`. `parent` is the run it is a child of.
 
         Raises:
             UserErrorException: something in the script's configuration cannot work; nothing was written.
@@ -174,7 +174,7 @@ class HyperDriveConfig:
         if self._run_id is not None:
             submit.check_id(experiment, self._run_id)
         child, diff = submit.freeze(experiment, self._config, {})
-        definition = self._definition(child, tags)
+        definition = {**self._definition(child, tags), "parent": parent}
         submit.start(experiment, definition, diff)
         return HyperDriveRun(experiment, definition["id"], hyperdrive_config=self)
 
