@@ -17,6 +17,20 @@ class LaunchError(ToolkitError):
     """The engine did not take the run; the message says why."""
 
 
+class NotYet(Exception):
+    """The run cannot be launched in this moment: it stays queued, and is tried again when the agent looks next.
+
+    The message says why, as in "sending the environment, 40 %"; "" where a person need not know.
+
+    Args:
+        others_wait: whether runs behind it in the same pool have to wait as well.
+    """
+
+    def __init__(self, reason: str, others_wait: bool = False) -> None:
+        super().__init__(reason)
+        self.others_wait = others_wait
+
+
 @dataclass(frozen=True)
 class Job:
     """A run that is ready to be started, as the agent knows it.
@@ -46,9 +60,11 @@ class Plan:
         snapshot: `{"store", "id"}` of the sources, or None.
         data: what the launcher does for inputs and outputs; see `toolkit.data.provide`.
         container: what the engine is asked for, as docker's `containers.create` takes it; {} for a process.
+        request: what another engine is asked for, in its own words.
         max_seconds: the longest the script may run; 0 for no limit.
         grace_seconds: between TERM and KILL.
         wake: the named pipe that wakes the agent.
+        keep_environ: whether the submitter's variables are kept for another attempt, as the agent sets it.
     """
 
     run: RunDirectory = field(compare=False)
@@ -58,9 +74,11 @@ class Plan:
     snapshot: dict[str, str] | None = None
     data: list[dict[str, Any]] = field(default_factory=list)
     container: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
     max_seconds: float = 0
     grace_seconds: float = 10
     wake: str = ""
+    keep_environ: bool = False
 
     def save(self) -> None:
         write_json(self.run.plan, {key: value for key, value in asdict(self).items() if key != "run"})
@@ -105,7 +123,8 @@ class ComputeTarget(Protocol):
     name: str
     pool: str  # whose slots a run takes
     slots: int
-    gpus: int  # how many a run gets for itself
+    gpus: int  # how many of this machine's a run gets for itself, by the agent's lease; 0 where an engine gives them
+    queues: bool  # the engine has a queue of its own, in which a run that it has taken may wait
 
     def prepare(self, job: Job) -> Plan:
         """The exact plan for a run. Pure: starts and writes nothing."""
@@ -116,6 +135,8 @@ class ComputeTarget(Protocol):
 
         Raises:
             LaunchError: the engine refused.
+            EngineUnreachable: the engine does not answer; tried again for a while.
+            NotYet: something has to be done first, and is being done; tried again.
         """
         ...
 

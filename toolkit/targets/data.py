@@ -95,6 +95,7 @@ def _input(provided: Provided, run: RunDirectory, name: str, entry: dict[str, An
         if "datastore" not in source and "url" not in source:
             provided._folder(_existing_folder(source), WRITE if entry.get("writable") else READ)
     if entry["mode"] == "direct":
+        provided.steps.append({"do": "read", "input": name, "sources": sources_here(shared_of(run), entry)})
         return str(entry["id"])
     place = _place_on_compute(run, entry)
     plain = _plain_place(entry)
@@ -111,6 +112,27 @@ def _input(provided: Provided, run: RunDirectory, name: str, entry: dict[str, An
     if plain and os.path.isfile(plain):  # as in Azure ML, a data set of one file is that file
         return os.path.join(target, os.path.basename(plain))
     return target
+
+
+def sources_here(shared: WorkspaceDirectory, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sources of an input as {"root", "path"} of this machine; addresses and what only a library reads stay."""
+    found = []
+    for source in (entry.get("files") or entry.get("definition") or {}).get("sources", []):
+        if "datastore" in source and not source.get("root"):
+            folder = _folder_of(shared, source["datastore"])
+            found.append(source if folder is None else {"root": folder, "path": source["path"]})
+        else:
+            found.append(source if "url" in source else {"root": "/", **source})
+    return found
+
+
+def _folder_of(shared: WorkspaceDirectory, datastore: str) -> str | None:
+    """The folder of a datastore; None where it is none of this machine, or unregistered: whoever reads it says so."""
+    try:
+        record = stores.read(shared, datastore)
+    except ToolkitError:
+        return None
+    return str(record["url"]) if datastore in stores.OWN or record["type"] == "Folder" else None
 
 
 def _plain_place(entry: dict[str, Any]) -> str | None:

@@ -15,18 +15,23 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from toolkit import gpus
 from toolkit.configuration import WorkspaceConfiguration
 from toolkit.errors import ContainerEngineError, ContainerEngineUnreachable
 from toolkit.images import engine
+from toolkit.inscript import attempts, logged_run
 from toolkit.inscript.files import claim_json, read_json
+from toolkit.inscript.launching import last_words
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
-from toolkit.targets import data, docker_options, launched, variables
+from toolkit.targets import data, docker_options, launched
 from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
-from toolkit.targets.mount import inscript_folder, launcher_command, python_path
+from toolkit.targets.mount import inscript_folder, launcher_command
+from toolkit.targets.planning import plan_of, python_in_image
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -41,6 +46,8 @@ _ENDED = ("exited", "dead", "removing")
 
 class DockerTarget:
     """Runs scripts in containers; `slots` of them at once, each with `gpus` GPUs of its own."""
+
+    queues = False
 
     def __init__(
         self, name: str, settings: dict[str, Any], configuration: WorkspaceConfiguration, paths: WorkspacePaths
@@ -59,22 +66,11 @@ class DockerTarget:
     def prepare(self, job: Job) -> Plan:
         """The plan of a run: what the engine is asked for, and the command that the launcher starts in there."""
         python = str(job.environment["python"])
-        environment = variables.of_run(job, "docker")
-        environment["USER"] = environment["LOGNAME"] = _user_name()
+        plan = plan_of(job, "docker", python_in_image(job, python), self._paths, self._grace)
+        plan.environment["USER"] = plan.environment["LOGNAME"] = _user_name()
         if os.getuid() != 0:
-            environment["HOME"] = "/tmp"  # the image knows no home of this user
-        return Plan(
-            run=job.run,
-            command=variables.command(job, _script_python(job, python)),
-            environment=environment,
-            path_prefixes={"PYTHONPATH": python_path()},
-            snapshot={"store": str(self._paths.snapshots), "id": job.definition["snapshot"]["id"]},
-            data=data.of_run(job.run, job.definition).steps,
-            container=self._container(job, python),
-            max_seconds=float(job.definition["max_run_duration_seconds"] or 0),
-            grace_seconds=self._grace,
-            wake=str(self._paths.wake),
-        )
+            plan.environment["HOME"] = "/tmp"  # the image knows no home of this user
+        return replace(plan, container=self._container(job, python))
 
     def _container(self, job: Job, python: str) -> dict[str, Any]:
         """What the engine is asked for, as `containers.create` takes it."""
@@ -85,6 +81,8 @@ class DockerTarget:
         folders[str(home().data)] = "rw"
         if job.variables.get("MLFLOW_TRACKING_URI", "").startswith("sqlite:"):
             folders[str(self._paths.mlflow)] = "rw"
+        ancestors = logged_run.ancestors(run).values()  # a script may log to them
+        folders.update({one.root: "rw" for one in ancestors if os.path.isdir(one.root)})
         folders = data.with_folders(folders, run, job.definition)
         own = [{"source": path, "target": path, "read_only": mode == "ro"} for path, mode in folders.items()]
         return {
@@ -149,7 +147,7 @@ class DockerTarget:
             if phase is Phase.LOST:
                 phases[handle] = phase = self._ask_engine(handle)
             if phase is Phase.ENDED:
-                self._remove_later(handle.run, _engine_of(handle.run))
+                self._remove_later(container_name(handle.run), _engine_of(handle.run))
         return phases
 
     def _ask_engine(self, handle: Handle) -> Phase:
@@ -192,16 +190,15 @@ class DockerTarget:
                 if error.status_code not in (404, 409):  # it ended meanwhile
                     raise
 
-    def _remove_later(self, run: RunDirectory, address: str) -> None:
+    def _remove_later(self, name: str, address: str) -> None:
         """Remove the container of a run that ended, beside everything else."""
-        if run.root not in self._removed:
-            self._removed.add(run.root)
-            self._remover.submit(self._remove, run, address)
+        if name not in self._removed:
+            self._removed.add(name)
+            self._remover.submit(self._remove, name, address)
 
-    def _remove(self, run: RunDirectory, address: str) -> None:
+    def _remove(self, name: str, address: str) -> None:
         from docker.errors import NotFound
 
-        name = container_name(run)
         for _ in range(_REMOVE_ATTEMPTS):
             try:
                 with engine.engine_errors(address, "the container cannot be removed"), suppress(NotFound):
@@ -209,7 +206,7 @@ class DockerTarget:
                 return
             except ContainerEngineError:  # it is just ending, or the engine is away for a moment
                 time.sleep(_REMOVE_SECONDS)
-        self._removed.discard(run.root)  # whoever launches next tries again
+        self._removed.discard(name)  # whoever launches next tries again
         self._swept.discard(address)
 
     def _sweep(self, address: str) -> None:
@@ -222,13 +219,29 @@ class DockerTarget:
             listed = engine.connect(address).api.containers(all=True, filters=ours)
         for container in listed:
             run = RunDirectory(container["Labels"][RUN_LABEL])
-            if not os.path.exists(run.definition) or os.path.exists(run.exit):
-                self._remove_later(run, address)
+            name = container["Names"][0].lstrip("/")
+            if not os.path.exists(run.definition) or os.path.exists(run.exit) or name != container_name(run):
+                self._remove_later(name, address)
+
+
+def examine(name: str, settings: dict[str, Any]) -> str:
+    """For `toolkit doctor`: the engine that its runs would be given to.
+
+    Raises:
+        ComputeTargetException: this machine has fewer GPUs than each run is given.
+        ContainerEngineUnreachable: the engine does not answer, and what to do.
+    """
+    if settings.get("gpus"):
+        gpus.require(name, int(settings["gpus"]))
+    address = engine.address(str(settings.get("engine") or ""))
+    engine.ping(address)
+    return address
 
 
 def container_name(run: RunDirectory) -> str:
-    """The name of a run's container: one a run directory, readable, and made of what Docker allows."""
-    digest = hashlib.sha256(run.root.encode()).hexdigest()[:12]
+    """The name of a run's container: one an attempt, readable, and made of what Docker allows."""
+    attempt = f"#{attempts.count(run)}" if attempts.count(run) else ""
+    digest = hashlib.sha256((run.root + attempt).encode()).hexdigest()[:12]
     return f"toolkit-{re.sub(r'[^A-Za-z0-9_.-]+', '-', run.id)[:80]}-{digest}"
 
 
@@ -239,12 +252,6 @@ def _find(client: DockerClient, run: RunDirectory) -> Container | None:
         return client.containers.get(container_name(run))
     except NotFound:
         return None
-
-
-def _script_python(job: Job, python: str) -> str:
-    """The interpreter of the script: the image's own, or what a user-managed environment names."""
-    named = str(job.definition["environment"].get("interpreter") or "python")
-    return named if job.environment["user_managed"] and named != "python" else python
 
 
 def _start(container: Container) -> None:
@@ -297,8 +304,8 @@ def _exit_record(state: dict[str, Any], run: RunDirectory) -> dict[str, Any]:
     if os.path.exists(run.started):
         message = (
             f"the container ended with code {code} before the script's end could be recorded: it was ended from "
-            "outside (`docker kill`, or the engine was restarted); what it had logged and written is kept. Submit again"
+            "outside (`docker kill`, or the engine was restarted); what it logged and wrote is kept. Submit it again"
         )
     else:
-        message = f"the launcher did not come up in the container (code {code}): {launched.last_words(run.control_log)}"
+        message = f"the launcher did not come up in the container (code {code}): {last_words(run.control_log)}"
     return {"reason": "container_ended", "code": code, "signal": None, "message": message, "time": time.time()}

@@ -10,7 +10,6 @@ from toolkit.inscript.rundir import RunDirectory
 from toolkit.targets.base import Phase
 
 SILENT_SECONDS = 60.0  # without a heartbeat for so long, a run does not respond
-_TAIL_CHARACTERS = 500
 
 
 def phase(run: RunDirectory) -> Phase:
@@ -39,12 +38,3 @@ def read_log(run: RunDirectory, offset: int) -> bytes:
             return file.read()
     except FileNotFoundError:
         return b""
-
-
-def last_words(path: str) -> str:
-    """The end of a log as one line, for a message."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return " ".join(file.read()[-_TAIL_CHARACTERS:].split()) or "it wrote nothing"
-    except OSError:
-        return "it wrote nothing"

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from toolkit import gpus
 from toolkit.configuration import WorkspaceConfiguration
-from toolkit.inscript import processes
-from toolkit.inscript.files import read_json
-from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript import launching
 from toolkit.paths import WorkspacePaths
-from toolkit.targets import data, launched, variables
+from toolkit.targets import launched
 from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
-from toolkit.targets.mount import launcher_command, python_path
-
-LAUNCH_SECONDS = 30.0  # a launcher that has not said it lives by then never will
+from toolkit.targets.mount import launcher_command
+from toolkit.targets.planning import beside_interpreter, plan_of
 
 
 class LocalTarget:
     """Runs scripts as processes of this machine; `slots` of them at once, each with `gpus` GPUs of its own."""
+
+    queues = False
 
     def __init__(
         self, name: str, settings: dict[str, Any], configuration: WorkspaceConfiguration, paths: WorkspacePaths
@@ -39,50 +35,19 @@ class LocalTarget:
     def prepare(self, job: Job) -> Plan:
         """The plan of a run: its command with the environment's own interpreter and programs first on the path."""
         python = str(job.environment["python"])
-        environment = variables.of_run(job, "local")
+        plan = beside_interpreter(plan_of(job, "local", python, self._paths, self._grace), job, python)
         if job.gpus:
-            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.visible for gpu in job.gpus)
-        prefixes = {"PYTHONPATH": python_path()}
-        folder = Path(python).parent
-        if not job.environment["user_managed"]:  # an interpreter of ours: its programs come first
-            prefixes["PATH"] = [str(folder)]
-            environment["VIRTUAL_ENV"] = str(folder.parent)
-        elif any((folder.parent / sign).exists() for sign in ("pyvenv.cfg", "conda-meta")):
-            prefixes["PATH"] = [str(folder)]  # `python` in a command is then the one that scripts are run with
-        return Plan(
-            run=job.run,
-            command=variables.command(job, python),
-            environment=environment,
-            path_prefixes=prefixes,
-            snapshot={"store": str(self._paths.snapshots), "id": job.definition["snapshot"]["id"]},
-            data=data.of_run(job.run, job.definition).steps,
-            max_seconds=float(job.definition["max_run_duration_seconds"] or 0),
-            grace_seconds=self._grace,
-            wake=str(self._paths.wake),
-        )
+            plan.environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+            plan.environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.visible for gpu in job.gpus)
+        return plan
 
     def launch(self, plan: Plan) -> Handle:
-        """Start the launcher in a session of its own and wait until it says that it lives (about 20 ms)."""
+        """Start the launcher, which outlives this process."""
         run = plan.run
-        with open(run.control_log, "ab") as log:
-            process = subprocess.Popen(
-                launcher_command(sys.executable, run.root),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=run.root,
-            )
-        deadline = time.monotonic() + LAUNCH_SECONDS
-        while not os.path.exists(run.started):
-            code = process.poll()
-            if code and not os.path.exists(run.started):  # with code 0 another launcher has the run and will say so
-                raise LaunchError(f"the launcher ended with code {code}: {launched.last_words(run.control_log)}")
-            if time.monotonic() > deadline:
-                process.kill()
-                raise LaunchError(f"the launcher did not start within {LAUNCH_SECONDS:.0f} s")
-            time.sleep(0.001)
+        try:
+            process = launching.launch(run, launcher_command(sys.executable, run.root))
+        except launching.NotLaunched as error:
+            raise LaunchError(str(error)) from error
         _children.append(process)
         return Handle(run.root, str(process.pid))
 
@@ -94,14 +59,17 @@ class LocalTarget:
         return launched.read_log(handle.run, offset)
 
     def cancel(self, handle: Handle, grace: float) -> None:
-        run = handle.run
-        if grace > 0 and launched.lives(run):
-            _signal_launcher(run, signal.SIGCONT, signal.SIGTERM)  # the launcher ends the script and records it
-            return
-        if launched.lives(run):
-            _signal_launcher(run, signal.SIGKILL)
-        script = read_json(run.script, {})
-        processes.end_tree(run.root, int(script.get("pid", -1)), grace)
+        launching.end(handle.run, grace)
+
+
+def examine(name: str, settings: dict[str, Any]) -> str:
+    """For `toolkit doctor`: the GPUs that its runs would have.
+
+    Raises:
+        ComputeTargetException: this machine has fewer.
+    """
+    count = int(settings.get("gpus", 0))
+    return f"{len(gpus.require(name, count))} GPUs" if count else ""
 
 
 _children: list[subprocess.Popen[bytes]] = []  # launchers that this process started, to be reaped when they end
@@ -109,12 +77,3 @@ _children: list[subprocess.Popen[bytes]] = []  # launchers that this process sta
 
 def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
-
-
-def _signal_launcher(run: RunDirectory, *numbers: int) -> None:
-    pid = read_json(run.started, {}).get("pid")
-    for number in numbers:
-        try:
-            os.kill(int(pid), number)
-        except (OSError, TypeError):
-            return

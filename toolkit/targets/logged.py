@@ -16,6 +16,7 @@ class LoggedTarget:
     pool = "sdk"
     slots = 1_000_000
     gpus = 0
+    queues = False
 
     def prepare(self, job: Job) -> Plan:
         raise LaunchError(f"the run {job.run.id} is logged by a process, and cannot be started")

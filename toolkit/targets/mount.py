@@ -7,6 +7,7 @@ import hashlib
 import os
 import py_compile
 import shutil
+from functools import lru_cache
 from pathlib import Path
 
 from toolkit.errors import storage_errors
@@ -34,16 +35,31 @@ def inscript_folder() -> Path:
 
     Made once a version, whole or not at all; a copy, so that an upgrade of the toolkit changes no run that goes on.
     """
-    sources = [source for part in PARTS for source in sorted((PACKAGE / part).rglob("*.py"))]
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(os.fsencode(source.relative_to(PACKAGE)) + b"\0" + source.read_bytes() + b"\0")
-    folder = home().inscript / digest.hexdigest()[:16]
+    folder = home().inscript / _digest()
     if folder.is_dir():
         return folder
+    _digest.cache_clear()  # what is copied is what is there now
+    folder = home().inscript / _digest()
+    return folder if folder.is_dir() else _copied(folder)
+
+
+def _sources() -> list[Path]:
+    return [source for part in PARTS for source in sorted((PACKAGE / part).rglob("*.py"))]
+
+
+@lru_cache(maxsize=1)
+def _digest() -> str:
+    """By the sources as they were when this process asked first: those that it has itself."""
+    digest = hashlib.sha256()
+    for source in _sources():
+        digest.update(os.fsencode(source.relative_to(PACKAGE)) + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _copied(folder: Path) -> Path:
     staging = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     with storage_errors("cannot copy the in-script side", folder):
-        for source in sources:
+        for source in _sources():
             copy = staging / "toolkit" / source.relative_to(PACKAGE)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)

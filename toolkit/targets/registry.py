@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,58 @@ from toolkit.errors import ComputeTargetException
 from toolkit.images import engine
 from toolkit.paths import WorkspacePaths
 from toolkit.targets.base import ComputeTarget
-from toolkit.targets.settings import COMMON, CONTAINER, Setting
+from toolkit.targets.kind import Kind
+from toolkit.targets.kubernetes import settings as kubernetes
+from toolkit.targets.ray import settings as ray
+from toolkit.targets.settings import COMMON, CONTAINER, POLICY
+from toolkit.targets.slurm import settings as slurm
+from toolkit.targets.ssh import settings as ssh
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of compute target.
-
-    Args:
-        home: module and class, as in "toolkit.targets.local:LocalTarget".
-        settings: what the configuration may say of one.
-        runs_images: whether its runs are containers, whose environments are images.
-    """
-
-    home: str
-    settings: Mapping[str, Setting]
-    runs_images: bool = False
-
-
-KINDS = {
-    "docker": Kind("toolkit.targets.docker:DockerTarget", {**COMMON, **CONTAINER}, runs_images=True),
-    "local": Kind("toolkit.targets.local:LocalTarget", COMMON),
+ENTRY_POINTS = "toolkit.compute_targets"
+_BUILT_IN = {
+    "docker": Kind(
+        "toolkit.targets.docker:DockerTarget",
+        {**COMMON, **POLICY, **CONTAINER},
+        summary="containers of an engine on this machine",
+        example={"slots": 1},
+        runs_images=True,
+        examine="toolkit.targets.docker:examine",
+    ),
+    "kubernetes": kubernetes.KIND,
+    "local": Kind(
+        "toolkit.targets.local:LocalTarget",
+        {**COMMON, **POLICY},
+        summary="processes of this machine",
+        example={"slots": 1},
+        examine="toolkit.targets.local:examine",
+    ),
+    "ray": ray.KIND,
+    "slurm": slurm.KIND,
+    "ssh": ssh.KIND,
 }
+
+
+def kinds() -> dict[str, Kind]:
+    """Every kind of compute target by name: ours, and those that installed packages offer."""
+    from importlib.metadata import entry_points
+
+    return {**{one.name: one.load() for one in entry_points(group=ENTRY_POINTS)}, **_BUILT_IN}
+
+
+def names() -> list[str]:
+    """What kinds there are; those of other packages are not loaded for it."""
+    from importlib.metadata import entry_points
+
+    return sorted({*_BUILT_IN, *entry_points(group=ENTRY_POINTS).names})
+
+
+def kind(name: str) -> Kind | None:
+    """The kind of this name, or None."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    from importlib.metadata import entry_points  # a third of what a submit imports, and few need it
+
+    return next((one.load() for one in entry_points(group=ENTRY_POINTS, name=name)), None)
 
 
 def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> Kind:
@@ -46,25 +74,29 @@ def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> Kind:
     """
     targets = configuration.compute_targets
     if name not in targets:
-        kind = name if name in KINDS else "local"
         raise ComputeTargetException(
-            f"ComputeTargetNotFound: Compute Target with name {name} not found in provided workspace. "
-            f"It has: {', '.join(sorted(targets))}. To add one, put a line below compute_targets in {path}, as in\n"
-            f"  {name}: {{type: {kind}, {'gpus' if name == 'gpu' else 'slots'}: 1}}"
+            f"ComputeTargetNotFound: Compute Target with name {name} not found in provided workspace. It has: "
+            f"{', '.join(sorted(targets))}. Use one of them, or add it to {path} by\n"
+            f"  toolkit compute add {name} --kind {'|'.join(names())}"
         )
     settings = targets[name]
     kind_name = settings["type"]
-    if not isinstance(kind_name, str) or kind_name not in KINDS:
+    found = kind(kind_name) if isinstance(kind_name, str) else None
+    if found is None:
         raise ComputeTargetException(
             f"compute target '{name}' has the type '{kind_name}', which is not offered; "
-            f"the types are: {', '.join(sorted(KINDS))}. Mend it in {path}"
+            f"the types are: {', '.join(sorted(kinds()))}. Mend it in {path}"
         )
-    found = KINDS[kind_name]
     unknown = sorted(map(str, settings.keys() - found.settings.keys()))
     if unknown:
         raise ComputeTargetException(
             f"compute target '{name}' has the unknown setting {', '.join(unknown)}; known are "
-            f"{', '.join(sorted(found.settings))}. Mend it in {path}"
+            f"{', '.join(sorted(found.settings))}. Mend it in {path}{_near(unknown, found)}"
+        )
+    missing = [key for key in found.required if key not in settings]
+    if missing:
+        raise ComputeTargetException(
+            f"compute target '{name}' has no {missing[0]}: {found.settings[missing[0]].says}. Mend it in {path}"
         )
     for key, value in settings.items():
         if not found.settings[key].accepts(value):
@@ -82,6 +114,14 @@ def check(name: str, configuration: WorkspaceConfiguration, path: Path) -> Kind:
     return found
 
 
+def _near(unknown: list[str], found: Kind) -> str:
+    """The known settings that are written nearly so."""
+    from difflib import get_close_matches
+
+    near = [one for name in unknown for one in get_close_matches(name.lower(), found.settings, 1)]
+    return f" (did you mean {', '.join(near)}?)" if near else ""
+
+
 def images_of(name: str, configuration: WorkspaceConfiguration, path: Path) -> tuple[ImageDefaults | None, str]:
     """What a target says of images, and the address of its container engine; None and "" for one that runs none.
 
@@ -97,9 +137,35 @@ def images_of(name: str, configuration: WorkspaceConfiguration, path: Path) -> t
 
 def create(name: str, configuration: WorkspaceConfiguration, paths: WorkspacePaths) -> ComputeTarget:
     """The compute target `name` of a workspace, ready to use."""
-    kind = check(name, configuration, paths.configuration)
-    settings: dict[str, Any] = configuration.compute_targets[name]
-    module, _, attribute = kind.home.partition(":")
-    factory = getattr(importlib.import_module(module), attribute)
-    target: ComputeTarget = factory(name, settings, configuration, paths)
+    found = check(name, configuration, paths.configuration)
+    target: ComputeTarget = _load(found.home)(name, configuration.compute_targets[name], configuration, paths)
     return target
+
+
+def check_run(name: str, configuration: WorkspaceConfiguration, definition: dict[str, Any]) -> list[str]:
+    """What a person should know before the run of this definition goes to the target `name`, a line each.
+
+    Raises:
+        ComputeTargetException: it cannot run there.
+    """
+    settings = configuration.compute_targets[name]
+    found = kind(str(settings["type"]))
+    if found is None or not found.check:
+        return []
+    said: list[str] = _load(found.check)(name, settings, definition)
+    return said
+
+
+def examine(name: str, settings: dict[str, Any]) -> str:
+    """What answers for the target `name`, in a few words; "" where there is nobody to ask.
+
+    Raises:
+        ToolkitError: nothing does, and what to do.
+    """
+    found = kind(str(settings["type"]))
+    return str(_load(found.examine)(name, settings)) if found is not None and found.examine else ""
+
+
+def _load(home: str) -> Any:
+    module, _, attribute = home.partition(":")
+    return getattr(importlib.import_module(module), attribute)

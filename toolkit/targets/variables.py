@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from toolkit.inscript import attempts
 from toolkit.paths import home
 from toolkit.targets import data
 from toolkit.targets.base import Job
@@ -21,6 +22,7 @@ def of_run(job: Job, target_type: str) -> dict[str, str]:
         **{f"AZUREML_ARM_{name.upper()}": value for name, value in job.definition.get("azure", {}).items() if value},
         "AZUREML_OUTPUT_DIRECTORY": job.run.outputs,
         "AZUREML_TARGET_TYPE": target_type,
+        attempts.CHECKPOINTS: job.run.checkpoints,
         "TOOLKIT_DATA": str(home().data),
         **data.of_run(job.run, job.definition).variables,
         **job.definition["environment"]["variables"],
@@ -43,7 +45,7 @@ def command(job: Job, python: str) -> list[str]:
         started = [python, str(definition["script"]), *definition["arguments"]]
     if not definition.get("distributed"):
         return started
-    spec = {**definition["distributed"], "shell": bool(definition.get("command"))}
+    spec = {**definition["distributed"], "shell": bool(definition.get("command")), "python": python}
     program = inscript_folder() / "toolkit" / "inscript" / "distributed.py"
     return [python, "-I", "-S", str(program), json.dumps(spec), *started]
 
