@@ -8,16 +8,18 @@ import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from toolkit.inscript.files import read_json, read_lines
-from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
 
 _HALF_WRITTEN = re.compile(r"\.(\d+\.tmp|tmp\.png)$")  # as the in-script side names a file until it is whole
 TERMINAL = ("Completed", "Failed", "Canceled")
+_BEFORE = ("NotStarted", "Starting", "Preparing", "Queued")
 
 
 def last_event(directory: RunDirectory) -> Dict[str, Any]:
     """The event that says what a run is now: its `status`, since `time`, and where there are, `reason` and `error`.
 
-    A logged run is over when its exit record is there, though the agent has not said so yet.
+    A logged run is over when its exit record is there, though the agent has not said so yet. A script that asks for its
+    own run is running, whatever the agent has said; it says nothing where the script is elsewhere.
     """
     event: Dict[str, Any] = {"status": "NotStarted", "time": 0.0}
     for line in reversed(read_lines(directory.events)):
@@ -28,6 +30,8 @@ def last_event(directory: RunDirectory) -> Dict[str, Any]:
             continue
     if event["status"] not in TERMINAL and os.path.exists(directory.exit) and is_logged(directory):
         event = dict(_outcome(directory), time=event["time"])
+    if event["status"] in _BEFORE and os.environ.get(RUN_DIRECTORY) == directory.root:
+        event = {"status": "Running", "time": read_json(directory.script, {}).get("time") or time.time()}
     if event["status"] not in TERMINAL + ("Finalizing",) and os.path.exists(directory.cancel):
         event["status"] = "CancelRequested"  # the agent says so a moment later
     return event

@@ -7,6 +7,14 @@ Started in place of the script, as a file and not as a module, so that nothing o
 Each process gets the variables of its kind; `$NAME` of them in the command is expanded. The first one writes where this
 process does; the others have a log of their own beside it. When one fails the others are ended, and its exit code, or
 the signal that ended it, is the run's.
+
+A run over several nodes has one of these on each, started by whatever knows the nodes, which says by variables:
+
+    TOOLKIT_NODE_COUNT  TOOLKIT_NODE_RANK    how many nodes there are, and which this is, from 0
+    MASTER_ADDR  MASTER_PORT                 an address of node 0 that all nodes reach, and a free port there
+    TOOLKIT_FAILURE                          where that exists, a file that keeps which process failed first, and how
+
+Then only that node's processes are started, those of PyTorch by torchrun where the environment has it.
 """
 
 import json
@@ -20,9 +28,28 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 HOST = "127.0.0.1"
+NODE_COUNT, NODE_RANK, FAILURE = "TOOLKIT_NODE_COUNT", "TOOLKIT_NODE_RANK", "TOOLKIT_FAILURE"
 GRACE_SECONDS = 10.0  # between TERM and KILL for the others, when one has failed
 TAIL_BYTES = 4096  # of a failed process's own log, shown in the driver log
 _POLL_SECONDS = 0.05
+
+
+class Place:
+    """Where this process is among the nodes of the run: their number, its own, and where node 0 listens."""
+
+    def __init__(self, count: int, rank: int, address: str, port: int) -> None:
+        self.count = count
+        self.rank = rank
+        self.address = address
+        self.port = port
+
+    @classmethod
+    def of_environment(cls) -> "Optional[Place]":
+        """As whoever started this process on one of several nodes says; None where all runs on this machine."""
+        count = int(os.environ.get(NODE_COUNT) or 1)
+        if count == 1:
+            return None
+        return cls(count, int(os.environ[NODE_RANK]), os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
 
 
 class Rank:
@@ -36,33 +63,40 @@ class Rank:
         self.process: "Optional[subprocess.Popen[bytes]]" = None
 
 
-def ranks(spec: Dict[str, Any]) -> List[Rank]:
-    """The processes that `spec` asks for, the first one first."""
+def ranks(spec: Dict[str, Any], place: Optional[Place] = None) -> List[Rank]:
+    """The processes that `spec` asks for on this node, the first one first."""
     if spec["kind"] == "tensorflow":
         return _tensorflow(int(spec["workers"]), int(spec["servers"]))
+    place = place or Place(1, 0, HOST, free_ports(1)[0])
     size = int(spec["processes"])
-    port = free_ports(1)[0]
-    return [Rank(str(number), _variables(spec["kind"], number, size, port)) for number in range(size)]
+    here = size // place.count
+    return [Rank(str(place.rank * here + one), variables(spec["kind"], one, size, place)) for one in range(here)]
 
 
-def _variables(kind: str, rank: int, size: int, port: int) -> Dict[str, str]:
-    master = "%s:%d" % (HOST, port)
-    variables = {
+def variables(kind: str, local: int, size: int, place: Place) -> Dict[str, str]:
+    """What the process `local` of this node is told, in a run of `size` processes."""
+    here = size // place.count
+    rank = place.rank * here + local
+    master = "%s:%d" % (place.address, place.port)
+    told = {
         "AZ_BATCHAI_TASK_INDEX": str(rank),
         "AZ_BATCH_MASTER_NODE": master,
-        "AZ_BATCHAI_MPI_MASTER_NODE": HOST,
+        "AZ_BATCHAI_MPI_MASTER_NODE": place.address,
         "AZ_BATCHAI_PYTORCH_INIT_METHOD": "tcp://" + master,
-        "MASTER_ADDR": HOST,
-        "MASTER_PORT": str(port),
+        "MASTER_ADDR": place.address,
+        "MASTER_PORT": str(place.port),
     }
     if kind == "mpi":
-        names = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_NODE_RANK")
-        variables.update({name: str(rank) for name in names})
-        variables["OMPI_COMM_WORLD_SIZE"] = variables["OMPI_COMM_WORLD_LOCAL_SIZE"] = str(size)
+        names = {"WORLD_RANK": rank, "WORLD_LOCAL_RANK": local, "WORLD_NODE_RANK": local}
+        names.update({"WORLD_SIZE": size, "WORLD_LOCAL_SIZE": here})
+        told.update({"OMPI_COMM_" + name: str(value) for name, value in names.items()})
     else:
-        variables.update({"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"})
-        variables["WORLD_SIZE"] = variables["LOCAL_WORLD_SIZE"] = str(size)
-    return variables
+        told.update({"RANK": str(rank), "LOCAL_RANK": str(local), "NODE_RANK": str(place.rank)})
+        told.update({"WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(here)})
+    if "SLURM_PROCID" in os.environ:  # Slurm knows of one task a node: frameworks that go by its words would be misled
+        told.update({"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(local), "SLURM_NODEID": str(place.rank)})
+        told.update({"SLURM_NTASKS": str(size), "SLURM_NPROCS": str(size), "SLURM_NTASKS_PER_NODE": str(here)})
+    return told
 
 
 def _tensorflow(workers: int, servers: int) -> List[Rank]:
@@ -100,37 +134,45 @@ def expand(part: str, variables: Dict[str, str]) -> str:
 
 
 class Group:
-    """The processes of one run."""
+    """The processes of one run, or those that it has on this node."""
 
-    def __init__(self, members: List[Rank], command: List[str], shell: bool, folder: str) -> None:
+    def __init__(
+        self, members: List[Rank], command: List[str], shell: bool, folder: str, place: Optional[Place] = None
+    ) -> None:
         self.members = members
         self.command = command
         self.shell = shell  # whose variables are the shell's to expand
         self.folder = folder
+        self.place = place
         self.stopped = 0
 
     def start(self) -> None:
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
+        # URG, which programs ignore that do not ask for it, stands for TERM where a signal reaches the script as well.
+        for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGURG):
             signal.signal(signal_number, self._stop)
-        for position, rank in enumerate(self.members):
+        for signal_number in (signal.SIGUSR1, signal.SIGUSR2):  # a cluster's warning, which the script gets, too
+            signal.signal(signal_number, lambda number, frame: None)
+        for rank in self.members:
             environment = dict(os.environ)
             environment.update(rank.variables)
             command = self.command if self.shell else [expand(part, rank.variables) for part in self.command]
-            rank.process, rank.log = self._start(rank, command, environment, position == 0)
+            rank.process, rank.log = self._start(rank, command, environment)
 
     def _start(
-        self, rank: Rank, command: List[str], environment: Dict[str, str], first: bool
+        self, rank: Rank, command: List[str], environment: Dict[str, str]
     ) -> "Tuple[subprocess.Popen[bytes], str]":
-        if first:
+        leads = rank is self.members[0] and (self.place is None or rank.name == "0")
+        if leads and self.place is None:
             return subprocess.Popen(command, env=environment), ""
-        separator = "-" if "-" in rank.name else "_"
-        path = os.path.join(self.folder, "70_driver_log%s%s.txt" % (separator, rank.name))
+        path = log_path(self.folder, "" if leads else rank.name)
         with open(path, "ab") as log:
-            return subprocess.Popen(command, env=environment, stdout=log, stderr=log), path
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log), "" if leads else path
 
     def _stop(self, number: int, frame: object) -> None:
-        self.stopped = number
-        self._send(number)
+        wanted = signal.SIGTERM if number == signal.SIGURG else number
+        if wanted != self.stopped:  # it comes again and again, and a script that saves is told once
+            self.stopped = wanted
+            self._send(wanted)
 
     def _send(self, number: int) -> None:
         for rank in self.members:
@@ -156,9 +198,11 @@ class Group:
     def _fail(self, rank: Rank, code: int) -> int:
         how = "exited with code %d" % code if code > 0 else "was ended by signal %d" % -code
         others = len(self.members) - 1
-        say("process %s %s%s" % (rank.name, how, ": ending the %d others" % others if others else ""))
+        kept = keep_failure(rank.name, code)  # and said by whoever started the nodes
+        if not kept:
+            say("process %s %s%s" % (rank.name, how, ": ending the %d others" % others if others else ""))
         self.end()
-        if rank.log:
+        if rank.log and not kept:
             say("the end of its log, %s:\n%s" % (os.path.basename(rank.log), tail(rank.log)))
         return code
 
@@ -188,17 +232,78 @@ def tail(path: str) -> str:
         return file.read().decode("utf-8", "replace").rstrip()
 
 
+def log_path(folder: str, name: str) -> str:
+    """The log of the process `name`; that of the first one, "", is the run's driver log."""
+    separator = "" if not name else "-" if "-" in name else "_"
+    return os.path.join(folder, "70_driver_log%s%s.txt" % (separator, name))
+
+
+def keep_failure(name: str, code: int) -> bool:
+    """Say which process failed to whoever started this on several nodes; the first is believed. Whether one listens."""
+    path = os.environ.get(FAILURE)
+    if not path:
+        return False
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    os.write(descriptor, json.dumps({"name": name, "code": code}).encode())
+    os.close(descriptor)
+    return True
+
+
+def has_torch(python: str) -> bool:
+    """Whether the environment of the interpreter `python` has torchrun."""
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
+    return subprocess.call([python, "-c", look], stdin=subprocess.DEVNULL) == 0
+
+
+def torchrun(spec: Dict[str, Any], place: Place, command: List[str]) -> List[str]:
+    """The command that starts the processes of this node by torchrun, each by way of `rank_of_torchrun`."""
+    asked = ["--nnodes=%d" % place.count, "--node-rank=%d" % place.rank, "--max-restarts=0", "--rdzv-backend=static"]
+    asked += ["--master-addr=" + place.address, "--master-port=%d" % place.port]
+    asked.append("--nproc-per-node=%d" % (int(spec["processes"]) // place.count))
+    own = [spec["python"], "-I", "-S", os.path.abspath(__file__), json.dumps(dict(spec, rank=True))]
+    return [spec["python"], "-m", "torch.distributed.run"] + asked + ["--no-python"] + own + command
+
+
+def rank_of_torchrun(spec: Dict[str, Any], command: List[str], folder: str) -> int:
+    """One process as torchrun starts it: with our variables, in a log of its own; says how it failed."""
+    place = Place.of_environment()
+    assert place is not None
+    told = variables(spec["kind"], int(os.environ["LOCAL_RANK"]), int(spec["processes"]), place)
+    group = Group([Rank(os.environ["RANK"], told)], command, bool(spec.get("shell")), folder, place)
+    group.start()
+    return group.wait()
+
+
 def main(arguments: List[str]) -> int:
-    spec = json.loads(arguments[0])
+    spec, command = json.loads(arguments[0]), arguments[1:]
     folder = os.path.join(os.environ["TOOLKIT_RUN_DIR"], "azureml-logs")
-    group = Group(ranks(spec), arguments[1:], bool(spec.get("shell")), folder)
+    place = Place.of_environment()
+    if spec.get("rank"):
+        return _end_as(rank_of_torchrun(spec, command, folder))
+    shell = bool(spec.get("shell"))
+    if place is not None and spec["kind"] == "pytorch" and has_torch(spec["python"]):
+        members, command, shell = [Rank("node-%d" % place.rank, {})], torchrun(spec, place, command), True
+    else:
+        members = ranks(spec, place)
+    group = Group(members, command, shell, folder, place)
     try:
         group.start()
     except BaseException:
         group.end()
         raise
     code = group.wait()
-    if code < 0:  # a signal ended it: this process ends likewise, so that the exit record names it
+    # Whoever started the nodes knows that they were stopped; a node that ends badly would have the others killed.
+    return 0 if group.stopped and os.environ.get(FAILURE) else _end_as(code)
+
+
+def _end_as(code: int) -> int:
+    """The exit code; where a signal ended it this process ends likewise, so that the exit record names it."""
+    if code < 0:
         if -code not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

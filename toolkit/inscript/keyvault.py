@@ -1,8 +1,9 @@
 """`Keyvault`: the secrets of a workspace, for control scripts and for scripts in runs."""
 
+import os
 from typing import Any, Dict, List, Optional
 
-from toolkit.inscript import secrets
+from toolkit.inscript import elsewhere, model_registry, requests, secrets
 from toolkit.inscript.errors import UserErrorException
 
 
@@ -35,11 +36,32 @@ class Keyvault:
             UserErrorException: there is no such secret.
         """
         value = secrets.get(self.workspace.shared, name)
+        if value is None and elsewhere.place(self.workspace.shared):
+            value = self._asked_for(name)
         if value is None:
             raise UserErrorException(
                 "the workspace '%s' has no secret '%s': keep one with get_default_keyvault().set_secret('%s', VALUE)"
                 % (self.workspace.name, name, name)
             )
+        return value
+
+    def _asked_for(self, name: str) -> Optional[str]:
+        """The value that the tracker of the workspace knows, for a script on another machine; None where there is none.
+
+        Raises:
+            UserErrorException: nothing can be asked from here.
+        """
+        run = model_registry.run_to_ask(self.workspace)
+        if run is None:
+            return None
+        engine = os.environ.get(requests.NO_ANSWERS)
+        if engine:
+            raise UserErrorException(
+                "the secret '%s' is on the machine that submitted the run, and a script on %s cannot ask for it: keep "
+                "it on the cluster, in a file, or hand it over in environment_variables, which are kept with the run"
+                % (name, engine)
+            )
+        value: Optional[str] = requests.ask(run, "secrets.get", {"name": name})
         return value
 
     def get_secrets(self, secrets: List[str]) -> Dict[str, str]:

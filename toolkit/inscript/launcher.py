@@ -22,11 +22,12 @@ import sys
 import time
 from typing import Any, Dict, Optional
 
-from toolkit.inscript import processes
+from toolkit.inscript import attempts, processes
 from toolkit.inscript.files import claim_json, read_json, write_json
 from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
 from toolkit.inscript.wake import wake
 
+ENGINE_ID = "TOOLKIT_ENGINE_ID"  # the name that the launcher's engine has for it, where that is not its pid
 HEARTBEAT_SECONDS = 5.0
 LEFTOVER_GRACE_SECONDS = 2.0  # for processes that the script left behind when it ended
 RESERVE_BYTES = 64 * 1024  # given back when the disk is full, so that the exit record always finds room
@@ -38,8 +39,10 @@ def main(run_directory: str) -> int:
     if lock is None or not claim_json(run.started, _myself()):
         return 0  # another launcher has this run, or had it: a script is never started twice
     plan: Dict[str, Any] = read_json(run.plan)
-    launcher = Launcher(run, plan)
-    record = launcher.run_script()
+    if os.path.exists(run.cancel):  # while it was on its way through the queue of an engine
+        record: Dict[str, Any] = {"reason": "stopped", "code": None, "signal": None, "time": time.time()}
+    else:
+        record = Launcher(run, plan).run_script()
     _record_exit(run, record)
     wake(str(plan.get("wake") or ""))
     os.close(lock)
@@ -65,7 +68,10 @@ def _hold(run: RunDirectory) -> Optional[int]:
 
 
 def _myself() -> Dict[str, Any]:
-    return {"pid": os.getpid(), "host": os.uname().nodename, "time": time.time()}
+    myself = {"pid": os.getpid(), "host": os.uname().nodename, "time": time.time()}
+    if os.environ.get(ENGINE_ID):
+        myself["engine_id"] = os.environ[ENGINE_ID]
+    return myself
 
 
 def _record_exit(run: RunDirectory, record: Dict[str, Any]) -> None:
@@ -91,6 +97,7 @@ class Launcher:
         self.grace = float(plan.get("grace_seconds") or 10.0)
         self.stop_requested = False
         self.ended_by_us = ""
+        self._started = 0.0  # when the script was
         self._news, self._news_writer = os.pipe()
         for descriptor in (self._news, self._news_writer):
             os.set_blocking(descriptor, False)
@@ -120,16 +127,20 @@ class Launcher:
             message = _explain(error, self.plan)
             return {"reason": "not_started", "message": message, "code": None, "time": time.time()}
         finally:
-            if os.path.exists(self.run.environ):
+            if os.path.exists(self.run.environ) and not self.plan.get("keep_environ"):
                 os.unlink(self.run.environ)  # it may hold secrets, and is needed no more
         self.say("started %s as process %d" % (" ".join(map(str, self.plan["command"])), child.pid))
-        kills_before = _memory_kills()
+        kills_before = memory_kills()
         started = time.time()
         code = self._supervise(child, started)
+        disk = os.statvfs(self.run.root)
+        disk_full = code != 0 and disk.f_bavail * disk.f_frsize < RESERVE_BYTES
         self._end_leftovers(child)
         self._tidy()
-        record = _judge(code, self.ended_by_us, _memory_kills() > kills_before)
+        record = _judge(code, self.ended_by_us, memory_kills() > kills_before)
         record.update({"time": time.time(), "seconds": time.time() - started, "preparing_seconds": started - began})
+        if disk_full:
+            record["disk_full"] = True
         self.say("ended: %s" % {key: record[key] for key in ("reason", "code", "signal")})
         return record
 
@@ -140,10 +151,11 @@ class Launcher:
             pass
         snapshot = self.plan.get("snapshot")
         if snapshot:
-            from toolkit.inscript import workcopy
+            from toolkit.inscript import spares, workcopy
 
-            workcopy.materialise(snapshot["store"], snapshot["id"], self.run.work)
-        for folder in (self.run.outputs, self.run.script_logs):
+            taken = spares.take(self.plan.get("spares"), snapshot["id"], self.run.work)
+            workcopy.materialise(snapshot["store"], snapshot["id"], self.run.work, keep=taken)
+        for folder in (self.run.outputs, self.run.script_logs, self.run.checkpoints):
             os.makedirs(folder, exist_ok=True)
         if self.plan.get("data"):
             from toolkit.data.provide import provide
@@ -154,6 +166,7 @@ class Launcher:
         environment = self._environment()
         command = [expand(str(part), environment) for part in self.plan["command"]]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._started = time.time()
         log = os.open(self.run.driver_log, flags, 0o600)
         try:
             child = subprocess.Popen(
@@ -178,6 +191,7 @@ class Launcher:
             before = environment.get(name)
             environment[name] = os.pathsep.join(folders + ([before] if before else []))
         environment[RUN_DIRECTORY] = self.run.root
+        environment[attempts.ATTEMPT] = str(attempts.count(self.run) + 1)
         return environment
 
     def _supervise(self, child: "subprocess.Popen[bytes]", started: float) -> int:
@@ -187,6 +201,8 @@ class Launcher:
         while True:
             code = child.poll()
             if code is not None:
+                if self.stop_requested:  # an engine may send its TERM to all processes at once
+                    self.ended_by_us = "stopped"
                 return code
             now = time.time()
             if self.stop_requested or now >= deadline:
@@ -220,9 +236,11 @@ class Launcher:
             clean(self.plan["data"])
         snapshot = self.plan.get("snapshot")
         if snapshot:
-            from toolkit.inscript import workcopy
+            from toolkit.inscript import spares, workcopy
 
             try:
+                if self.plan.get("spares"):
+                    spares.keep(self.plan["spares"], snapshot["store"], snapshot["id"], self.run.work, self._started)
                 workcopy.leave_only_new(snapshot["store"], snapshot["id"], self.run.work)
             except OSError as error:
                 self.say("could not tidy the working copy: %s" % error)
@@ -254,7 +272,7 @@ def _judge(code: int, ended_by_us: str, memory_kill: bool) -> Dict[str, Any]:
     return record
 
 
-def _memory_kills() -> int:
+def memory_kills() -> int:
     """How many processes the kernel has ended for memory since it started; 0 where it does not say."""
     try:
         with open("/proc/vmstat") as file:

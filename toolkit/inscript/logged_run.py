@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, Collection, Dict, List, Optional
 
-from toolkit.inscript.files import append_line, claim_json, read_lines, write_json
+from toolkit.inscript.files import append_line, claim_json, read_json, read_lines, write_json
 from toolkit.inscript.rundir import RunDirectory
 
 _held: Dict[str, int] = {}  # the locks that this process holds, by run directory
@@ -106,6 +106,17 @@ def path_of(runs: str, run_id: str) -> str:
     parts = run_id.split(".")
     ids = [".".join(parts[: length + 1]) for length in range(len(parts))]
     return os.path.join(runs, *(os.path.join(*pair) for pair in zip([""] + ["children"] * len(parts), ids)))
+
+
+def ancestors(directory: RunDirectory) -> Dict[str, RunDirectory]:
+    """The parent of a run, and the parent's, by their ids."""
+    found: Dict[str, RunDirectory] = {}
+    runs = os.path.dirname(directory.outermost.root)
+    parent = read_json(directory.definition, {}).get("parent")
+    while parent and parent not in found:
+        found[parent] = RunDirectory(path_of(runs, parent))
+        parent = read_json(found[parent].definition, {}).get("parent")
+    return found
 
 
 def child_directory(parent: RunDirectory, suffix: Optional[str] = None) -> RunDirectory:

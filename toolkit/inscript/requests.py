@@ -19,6 +19,7 @@ from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.inscript.wake import wake_agent_of
 
+NO_ANSWERS = "TOOLKIT_NO_ANSWERS"  # a variable that names the engine from where nobody sees a script's requests
 PATIENCE_SECONDS = 60.0  # without an answer, or a sign that somebody works on it
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.1
 
@@ -53,6 +54,13 @@ def ask(
     Raises:
         ToolkitError: the answer is an error, or there is none in time: then the request is taken back.
     """
+    engine = os.environ.get(NO_ANSWERS)
+    if engine:
+        raise errors.ToolkitError(
+            "'%s' cannot be asked for by a script on %s: what it writes reaches the machine that submitted the run, "
+            "and nothing comes back. Write what it is about to outputs/, and do it in a control script when the run "
+            "has ended, as in run.register_model(...)" % (operation, engine)
+        )
     request = Request(run, "%017.6f-%d-%s" % (time.time(), os.getpid(), os.urandom(3).hex()))
     os.makedirs(request.folder, 0o700, exist_ok=True)
     try:

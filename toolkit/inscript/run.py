@@ -19,12 +19,20 @@ from toolkit.inscript.wake import wake_agent_of
 POLL_SECONDS = 0.05
 
 
+_OF_EXPERIMENTS = ("get_portal_url", "get_runs", "id", "set_tags", "start_logging", "submit", "tag", "tags")
+
+
 class ScriptExperiment:
-    """The experiment of a submitted run: its name and its workspace."""
+    """The experiment of a submitted run: its name and its workspace; all else where the whole toolkit is installed."""
 
     def __init__(self, name: str, workspace: Any) -> None:
         self.name = name
         self.workspace = workspace
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _OF_EXPERIMENTS:
+            raise AttributeError("an experiment has no attribute %r" % name)
+        return getattr(self.workspace.experiments[self.name], name)
 
     def __repr__(self) -> str:
         return "Experiment(workspace=%r, name=%r)" % (self.workspace.name, self.name)

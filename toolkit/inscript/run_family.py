@@ -3,18 +3,21 @@
 import os
 from typing import Any, Dict, Iterator, List, Optional
 
-from toolkit.inscript import logged_run
+from toolkit.inscript import elsewhere, logged_run
 from toolkit.inscript.errors import UserErrorException
 from toolkit.inscript.run_metrics import RunMetrics
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.inscript.values import warn_once
 from toolkit.inscript.wake import wake_agent_of
+from toolkit.inscript.workspace_directory import WorkspaceDirectory
 
 MOST_CHILDREN = 10000  # in one call of create_children
 
 
 class RunFamily(RunMetrics):
     """The part of a run that knows its relatives."""
+
+    _parent: Any = None  # one object, so that steps count on
 
     @property
     def type(self) -> Optional[str]:
@@ -26,11 +29,19 @@ class RunFamily(RunMetrics):
     def parent(self) -> Any:
         """The run that this one is a child of, or None."""
         parent = self._definition().get("parent")
-        return self._relative(str(parent)) if parent else None
+        if parent and self._parent is None:
+            self._parent = self._relative(str(parent))
+        return self._parent
 
     def _relative(self, run_id: str) -> Any:
         """Another run of the workspace, as an object of this one's kind."""
-        return type(self)(directory_of(self._directory, run_id))
+        directory, own = directory_of(self._directory, run_id), self._directory.outermost
+        where = elsewhere.place(WorkspaceDirectory(own.workspace))
+        if where and directory.outermost.root != own.root:
+            from toolkit.inscript.distant_run import DistantRun
+
+            return DistantRun(own, run_id, where)
+        return type(self)(directory)
 
     def child_run(
         self, name: Optional[str] = None, run_id: Optional[str] = None, outputs: Optional[object] = None

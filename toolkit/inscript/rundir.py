@@ -6,14 +6,19 @@ cancel.json                     somebody asked to cancel: the first request is k
 environment.json                the interpreter and lock that the run got, by the agent
 plan.json                       the exact command, by the target
 environ.json                    the submitter's environment variables, deleted as soon as the script has them
+handle.json                     the engine's own name for the run, by the agent
+engine.json                     what the engine says of it (see `toolkit.targets.engine_state`), by the target
 started.json  script.json       by the launcher: that it lives, and that the script does
 exit.json                       by the launcher, once: how the script ended
 heartbeat  launcher.lock        touched and held by the launcher while it lives
+attempts/<n>/                   the four lines above of earlier attempts; see `toolkit.inscript.attempts`
+checkpoints/                    what the script keeps from one attempt to the next
 tracking.json                   how far MLflow has it, by the tracker
 spool/*.jsonl                   what scripts logged, append-only, one file a process
 artifacts/                      what scripts uploaded
 children.txt                    the ids of runs that were submitted as children, one a line
 children/<id>/                  run directories of children that are logged by a process and not submitted
+relatives/<id>/                 what a script on another machine writes to its parent, until the parent has it
 requests/                       what the script asks of its workspace, and the answers; see `toolkit.inscript.requests`
 data/                           links and copies of inputs, and outputs until they are in their datastore
 outputs.json                    what has become of the outputs, written once when all is done
@@ -81,6 +86,22 @@ class RunDirectory:
         return self._at("environ.json")
 
     @property
+    def handle(self) -> str:
+        return self._at("handle.json")
+
+    @property
+    def engine(self) -> str:
+        return self._at("engine.json")
+
+    @property
+    def attempts(self) -> str:
+        return self._at("attempts")
+
+    @property
+    def checkpoints(self) -> str:
+        return self._at("checkpoints")
+
+    @property
     def script(self) -> str:
         return self._at("script.json")
 
@@ -111,6 +132,10 @@ class RunDirectory:
     @property
     def children(self) -> str:
         return self._at("children")
+
+    @property
+    def relatives(self) -> str:
+        return self._at("relatives")
 
     @property
     def submitted_children(self) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 from typing import List, Optional
 
+from toolkit.inscript import elsewhere
 from toolkit.inscript.errors import UserErrorException
 from toolkit.inscript.files import write_text
 from toolkit.inscript.workspace_directory import WorkspaceDirectory
@@ -23,6 +24,7 @@ def put(directory: WorkspaceDirectory, name: str, value: str) -> None:
     path = _path(directory, name)
     if not isinstance(value, str):
         raise UserErrorException("the value of the secret '%s' is a %s: it must be text" % (name, type(value).__name__))
+    elsewhere.refuse(directory, "the key vault")
     os.makedirs(directory.secrets, 0o700, exist_ok=True)
     write_text(path, value, 0o600)
 
@@ -38,6 +40,7 @@ def remove(directory: WorkspaceDirectory, name: str) -> bool:
 
 def names(directory: WorkspaceDirectory) -> List[str]:
     """The names of all secrets."""
+    elsewhere.refuse(directory, "the key vault")
     try:
         found = os.listdir(directory.secrets)
     except FileNotFoundError:

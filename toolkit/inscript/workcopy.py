@@ -98,13 +98,14 @@ def _leaves(path):
     return normal == ".." or normal.startswith("../")
 
 
-def materialise(store, snapshot_id, destination):
-    # type: (str, str, str) -> None
+def materialise(store, snapshot_id, destination, keep=False):
+    # type: (str, str, str, bool) -> None
     """Make the working copy of a snapshot in `destination`, which is created where it is missing.
 
     Every file is a copy of its own (never a hard link: scripts write in place), with the executable bit and a
     modification time made from its content, by which `leave_only_new` knows it again. Calling it once more makes
-    the copy whole again after an interruption; other files in `destination` stay.
+    the copy whole again after an interruption; other files in `destination` stay. With `keep`, what is there as it was
+    made stays too.
 
     Raises:
         ToolkitError: the snapshot is missing, broken or unsafe, or `destination` has a link where it needs a directory.
@@ -120,7 +121,7 @@ def materialise(store, snapshot_id, destination):
         _make_directories(root, os.path.dirname(path), real)
         if entry["mode"] == "120000":
             links.append((path, _bytes(entry["target"])))
-        else:
+        elif not (keep and _is_there(entry, root + b"/" + path)):
             _copy(store, entry, root + b"/" + path)
     for path, target in links:
         _link(root, path, target)
@@ -245,6 +246,36 @@ def leave_only_new(store, snapshot_id, destination):
                 os.rmdir(root + b"/" + directory)
             except OSError:
                 pass
+
+
+def move_unchanged(store, snapshot_id, destination, other, before):
+    # type: (str, str, str, str, float) -> None
+    """After a run: move the files that nobody has touched since `before`, seconds since the epoch, to `other`.
+
+    The time of the last change of an inode cannot be set, so whatever was done to a file shows.
+    """
+    root, there = os.path.realpath(os.fsencode(destination)), os.fsencode(other)
+    directories = {}  # type: dict[bytes, bool]
+    made = {b""}
+    for entry in entries(store, snapshot_id):
+        path = _bytes(entry["path"])
+        if entry["mode"] == "120000" or not _is_real(root, os.path.dirname(path), directories):
+            continue
+        try:
+            found = os.lstat(root + b"/" + path)
+            if found.st_ctime < before and found.st_nlink == 1 and _is_unchanged(entry, root + b"/" + path):
+                _make_directories(there, os.path.dirname(path), made)
+                os.rename(root + b"/" + path, there + b"/" + path)
+        except OSError:
+            pass
+
+
+def _is_there(entry, path):
+    # type: (dict[str, object], bytes) -> bool
+    try:
+        return _is_unchanged(entry, path)
+    except OSError:
+        return False
 
 
 def _is_real(root, path, directories):
