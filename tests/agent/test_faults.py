@@ -273,7 +273,7 @@ def test_a_cancel_ends_a_build_that_nobody_waits_for(
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """A toolkit home on a file system of 8 MiB; `disk(options)` mounts it anew with them."""
+    """A toolkit home on a file system of 12 MiB; `disk(options)` mounts it anew with them."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -282,7 +282,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         return bool(able and subprocess.run(command, check=False).returncode == 0)
 
-    needs(mount("size=8m"), "root, and leave to mount a file system")
+    needs(mount("size=12m"), "root, and leave to mount a file system")
     monkeypatch.setenv("TOOLKIT_HOME", str(folder / "home"))
 
     def remount(options: str) -> None:
@@ -411,3 +411,13 @@ def test_a_disk_that_is_full_when_the_script_ends(disk: Callable[[str], None], t
     disk("size=128m")  # somebody makes room
     details = run.wait_for_completion(raise_on_error=False)
     assert "exited with code 7" in details["error"]["error"]["message"]
+
+
+def test_a_run_whose_folder_is_deleted_by_hand_is_forgotten(workspace: Workspace, submit: Submit) -> None:
+    run = submit("import time\nprint('here', flush=True)\ntime.sleep(600)", run_config={"max_retries": 1})
+    wait_until(lambda: said(run, "here"))
+    launcher = int(read_json(run.directory.started)["pid"])
+    os.unlink(run.directory.definition)
+    os.kill(launcher, signal.SIGKILL)
+    wait_until(lambda: not os.listdir(workspace.paths.active))
+    assert submit("pass").wait_for_completion()["status"] == "Completed"

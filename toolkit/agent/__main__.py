@@ -24,6 +24,7 @@ from toolkit.paths import WorkspacePaths
 from toolkit.version import __version__
 
 TICK_SECONDS = 1.0  # while runs are active; news wakes it at once
+LONG_STEP_SECONDS = 0.02  # after a step that took longer, with thousands of runs, news waits as long as it took
 
 
 def main(arguments: list[str]) -> int:
@@ -68,7 +69,9 @@ class Agent:
         pipe = self._open_pipe()
         busy_at = time.monotonic()
         while not self._stop:
+            began = time.monotonic()
             self._step()
+            took = time.monotonic() - began
             if self._reconciler.busy() or self._tracker.has_work():
                 busy_at = time.monotonic()
             elif time.monotonic() - busy_at > self._idle_seconds:
@@ -79,6 +82,8 @@ class Agent:
                     break
                 pipe = self._open_pipe()
                 busy_at = time.monotonic()
+            if took > LONG_STEP_SECONDS:
+                time.sleep(took)
             self._sleep(pipe)
         self._tracker.close()
 

@@ -41,12 +41,16 @@ class Artifacts:
             if not _is_text(name):
                 self._leave_out(name)
                 continue
-            facts = os.stat(path)
-            mark = [facts.st_size, facts.st_mtime_ns]
-            if self._uploaded.get(name) == mark:
-                continue
-            self._send(mlflow_run_id, name, path)
-            self._uploaded[name] = mark
+            try:
+                facts = os.stat(path)
+                mark = [facts.st_size, facts.st_mtime_ns]
+                if self._uploaded.get(name) != mark:
+                    self._send(mlflow_run_id, name, path)
+                    self._uploaded[name] = mark
+            except FileNotFoundError:
+                if os.path.exists(path):
+                    raise
+                continue  # a script that rotates its logs has deleted it meanwhile
         spent = time.monotonic() - began
         self._next = time.monotonic() + max(EVERY_SECONDS, spent / SHARE_OF_TIME)
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolkit.environments import store
+from toolkit.environments.request import Request
+from toolkit.images import image as images
 from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
@@ -98,3 +101,26 @@ def _error(key: str, code: int) -> str:
     if recorded and code > 0:
         return str(recorded)
     return f"the build of the environment was ended from outside (code {code}); submit again to build it anew"
+
+
+def find_environment(wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """What `environment.json` says of the environment of a definition; None where it is yet to be built."""
+    user_managed = bool(wanted["user_managed"])
+    if wanted.get("image"):
+        image = images.find(Request.from_dict(wanted))
+        if image is None:
+            return None
+        record: dict[str, Any] = {"python": image.python, "image": image.id, "seconds": image.seconds}
+        lock_hash = image.lock_hash
+    elif user_managed:
+        return {"python": wanted["interpreter"], "user_managed": True}
+    else:
+        prefix = store.find(wanted["key"])
+        if prefix is None:
+            return None
+        record = {"python": prefix.python, "seconds": prefix.seconds}
+        lock_hash = prefix.lock_hash
+    record["user_managed"] = user_managed
+    if lock_hash:
+        record.update({"lock_hash": lock_hash, "lock": read_json(str(store.store().lock(lock_hash)))})
+    return record

@@ -31,8 +31,8 @@ class Leases:
         self._waiting = folder / "waiting"
         self._agent_lock = agent_lock
 
-    def take(self, run: RunDirectory, submitted: float, gpus: Sequence[Gpu], count: int) -> list[Gpu] | None:
-        """`count` of the GPUs for a run, or None while it has to wait: for a GPU, or for who came before."""
+    def take(self, run: RunDirectory, order: Sequence[float], gpus: Sequence[Gpu], count: int) -> list[Gpu] | None:
+        """`count` of the GPUs for a run, or None while it has to wait: for a GPU, or for whose `order` is smaller."""
         with self._changing():
             ticket = self._waiting / f"{run.id}.json"
             holders = {gpu: self._holder(gpu) for gpu in gpus}
@@ -41,8 +41,8 @@ class Leases:
                 ticket.unlink(missing_ok=True)
                 return mine
             free = [gpu for gpu in gpus if holders[gpu] in (None, run.root)]
-            if len(free) < count or any(self._goes_before(other, run, submitted) for other in self._waits()):
-                write_json(str(ticket), {"run": run.root, "submitted": submitted, "agent": str(self._agent_lock)})
+            if len(free) < count or any(self._goes_before(other, run, order) for other in self._waits()):
+                write_json(str(ticket), {"run": run.root, "order": [*order], "agent": str(self._agent_lock)})
                 return None
             for gpu in free[:count]:
                 write_json(str(self._lease(gpu)), {"run": run.root})
@@ -83,8 +83,8 @@ class Leases:
         return agent_lock == str(self._agent_lock) or is_locked(agent_lock)
 
     @staticmethod
-    def _goes_before(wait: dict[str, Any], run: RunDirectory, submitted: float) -> bool:
-        return (wait["submitted"], wait["run"]) < (submitted, run.root)
+    def _goes_before(wait: dict[str, Any], run: RunDirectory, order: Sequence[float]) -> bool:
+        return [*wait["order"], wait["run"]] < [*order, run.root]
 
 
 def _goes_on(run: RunDirectory) -> bool:

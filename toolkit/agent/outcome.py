@@ -8,25 +8,36 @@ from typing import Any
 from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.status import CANCELED, COMPLETED, FAILED, FINALIZING, Event
+from toolkit.targets.engine_state import NODE_LOST, OUT_OF_MEMORY, PREEMPTED, TIMED_OUT, EngineState
 
 _TAIL_BYTES = 8192
+_KEPT = "What it had logged and written is kept. Submit it again, or give it max_retries"
+_ERROR_OF_CAUSE = {
+    PREEMPTED: "Preempted",
+    NODE_LOST: "NodeLost",
+    TIMED_OUT: "TimedOut",
+    OUT_OF_MEMORY: "OutOfMemory",
+}
 
 
 def finalizing(run: RunDirectory, definition: dict[str, Any]) -> Event:
     """The Finalizing event of a run that has ended: what its terminal status will be, and why."""
     record = read_json(run.exit)
+    if record is None and os.path.exists(run.cancel):
+        return cancelled(run)
     if record is None and definition.get("logged"):
-        if os.path.exists(run.cancel):
-            return cancelled(run)
         return _failed(
             "LoggerLost",
             "the process that logged the run was ended from outside (kill -9, or the machine went down) before "
             "run.complete(); what it had logged is kept",
         )
+    state = EngineState.of(run)
+    if record is None and state is not None and state.message:
+        return _failed(_ERROR_OF_CAUSE.get(state.cause, "EngineError"), f"{state.message}. {_KEPT}")
     if record is None:
         message = (
             "the launcher of the run was ended from outside (kill -9, or the machine went down), so how the script "
-            "ended is not known; what it had logged and written is kept. Submit it again"
+            f"ended is not known. {_KEPT}"
         )
         return _failed("LauncherLost", message)
     if record["reason"] == "exited" and record["code"] == 0:
@@ -61,13 +72,20 @@ def _explain(run: RunDirectory, record: dict[str, Any], definition: dict[str, An
     if reason == "out_of_memory":
         limit = container.get("mem_limit")
         full = (
-            f"its container reached the limit of {limit / 2**30:.3g} GiB" if limit else "the machine ran out of memory"
+            f"its container reached its limit of memory, {limit / 2**30:.3g} GiB"
+            if limit
+            else "the machine ran out of memory"
         )
         more = "a higher limit" if limit else "a machine with more memory"
         return "OutOfMemory", (
             f"{what} was ended by the kernel because {full} (SIGKILL). "
             f"Use a smaller batch, fewer DataLoader workers, or {more}"
         )
+    state = EngineState.of(run)
+    if reason == "stopped" and state is not None and state.cause:
+        return _ERROR_OF_CAUSE.get(
+            state.cause, "EngineError"
+        ), f"{state.message or f'{state.engine} ended {what}'}. {_KEPT}"
     if reason == "timed_out":
         limit = definition["max_run_duration_seconds"]
         return "TimedOut", f"{what} ran longer than max_run_duration_seconds={limit:g} and was ended"
@@ -83,6 +101,8 @@ def _explain(run: RunDirectory, record: dict[str, Any], definition: dict[str, An
     last = _last_line(run.driver_log)
     if last:
         message += f": {last}"
+    if record.get("disk_full"):
+        message += " (when it ended, the disk with its folder was full)"
     if record.get("memory_kill"):
         message += " (while it ran, the kernel ended a process because the machine ran out of memory)"
     return "UserError", message

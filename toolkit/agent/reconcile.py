@@ -9,33 +9,35 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from toolkit import configuration, experiment_index, gpus, status
-from toolkit.agent import outputs
-from toolkit.agent.builds import Builds, unshare_log
+from toolkit.agent import outputs, retries
+from toolkit.agent.builds import Builds, find_environment, unshare_log
 from toolkit.agent.leases import Leases
 from toolkit.agent.outcome import cancelled, finalizing
 from toolkit.agent.tracker_process import TrackerProcess, mlflow_version
-from toolkit.environments import store
-from toolkit.environments.request import Request
-from toolkit.errors import ContainerEngineUnreachable, ToolkitError
+from toolkit.errors import EngineUnreachable, ToolkitError
 from toolkit.gpus import Gpu
-from toolkit.images import image as images
-from toolkit.inscript import logged_run
+from toolkit.inscript import attempts, logged_run
 from toolkit.inscript.files import claim_json, read_json, write_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.status import Event, append_event
-from toolkit.targets.base import ComputeTarget, Handle, Job, LaunchError, Phase, Plan
+from toolkit.targets import registry
+from toolkit.targets.base import ComputeTarget, Handle, Job, LaunchError, NotYet, Phase, Plan
+from toolkit.targets.engine_state import EngineState
 from toolkit.targets.logged import LoggedTarget
-from toolkit.targets.registry import create
 
 FINALIZING_SECONDS = 10.0  # how long the end of a run waits for MLflow; what is left follows later
-ENGINE_SECONDS = 60.0  # how long a run waits for a container engine that went away: it may be restarting
+ENGINE_SECONDS = 60.0  # how long a run waits for an engine of this machine that went away: it may be restarting
+FAR_ENGINE_SECONDS = 1800.0  # and for one elsewhere: a cluster is down for longer, and a laptop without a network
 FORCE_SECONDS = 5.0  # after the grace of a cancel: then the launcher itself is ended
+UNHEARD_SECONDS = 600.0  # a cancel that an engine has not heard by then, a host that is gone say, counts without it
 
 
 @dataclass
@@ -48,8 +50,10 @@ class ActiveRun:
     environment: dict[str, Any] = field(default_factory=dict)
     handle: Handle | None = None
     cancel_sent: float = 0.0
-    engine_away: float = 0.0  # since when its container engine does not answer
-    order: tuple[float, str] = field(default=(0.0, ""))
+    waits_for: str = ""  # what its target said last of why it cannot be launched yet
+    engine_away: float = 0.0  # since when its engine does not answer
+    is_here: bool | None = None  # whether it goes to this machine; None until somebody asks
+    order: tuple[float, float, str] = field(default=(0.0, 0.0, ""))  # the highest priority first, then who came first
 
     @property
     def id(self) -> str:
@@ -69,39 +73,54 @@ class Reconciler:
         self.runs: dict[str, ActiveRun] = {}
         self._builds = Builds(paths)
         self._targets: dict[str, ComputeTarget] = {}
+        self._made_of: dict[str, Any] = {}  # what the configuration said when each was made
         self._logged = LoggedTarget()
         self._leases = Leases(home().gpu_leases, paths.agent_lock)
         self._configured = (0, 0)
+        self._pools: dict[str, str] = {}  # the pools of the runs that engines have, by run
         self._held: Counter[str] = Counter()  # slots that are taken, by pool
         self._children: set[str] = set()  # logged children that are taken up
+        self._complained: dict[str, str] = {}  # what was said last that is wrong, by run and target
         self._full: set[str] = set()  # pools in which somebody waits: who comes later waits behind
 
     def step(self) -> None:
-        """One round over all runs, in the order of their submission."""
+        """One round over all runs, in the order of their priority and submission."""
         self._find_new()
         self._reload_targets()
         self._finish_builds()
         self._poll_engines()
-        self._held = Counter(self._pool(run) for run in self.runs.values() if run.handle is not None)
+        self._pools = {run.id: self._target(run).pool for run in self._launched()}
+        self._held = Counter(self._pools.values())
         self._full = set()
         for run in sorted(self.runs.values(), key=lambda run: run.order):
             try:
                 self._advance(run)
                 run.engine_away = 0.0
-            except (ToolkitError, OSError) as error:
-                if isinstance(error, ContainerEngineUnreachable) and self._may_come_back(run):
+            except Exception as error:  # of somebody else's target, too: it is this run's matter, and the others go on
+                if isinstance(error, EngineUnreachable) and self._may_come_back(run):
+                    if run.handle is None:  # what the engine said last of one that it has is worth more
+                        self._say_why(run, self._target(run), str(error))
                     continue
-                if run.handle is None:
+                self._complain(f"run {run.id}", error)
+                if run.handle is None:  # else its script goes on, whatever hinders us, and the next round tries again
                     code = "StorageError" if isinstance(error, OSError) else type(error).__name__
-                    self._fail(run, code, f"the agent could not go on with the run: {error}")
-                else:  # its script goes on, whatever hinders us (a full disk, say): tried again in the next round
-                    print(f"run {run.id}: {error}", file=sys.stderr, flush=True)
+                    self._fail(run, code, f"the agent could not go on with the run: {error or type(error).__name__}")
 
     @staticmethod
     def _may_come_back(run: ActiveRun) -> bool:
         """Whether the engine that does not answer is waited for a while longer."""
         run.engine_away = run.engine_away or time.time()
-        return time.time() - run.engine_away < ENGINE_SECONDS
+        return time.time() - run.engine_away < (ENGINE_SECONDS if _is_here(run) else FAR_ENGINE_SECONDS)
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """Say it in the agent's log once: most of what goes wrong goes wrong in every round, for hours."""
+        expected = isinstance(error, (ToolkitError, OSError))
+        said = str(error) if expected else repr(error)
+        if self._complained.get(what) != said:
+            self._complained[what] = said
+            print(f"{what}: {said}", file=sys.stderr, flush=True)
+            if not expected:
+                traceback.print_exception(error)
 
     def busy(self) -> bool:
         return bool(self.runs) or self._builds.busy()
@@ -110,10 +129,14 @@ class Reconciler:
 
     def _find_new(self) -> None:
         for run in [*self.runs.values()]:
-            self._mark_logged_children(run)
+            if run.handle is not None:
+                self._mark_logged_children(run)
         for run_id in _names(self.paths.active):
             if run_id not in self.runs:
-                self._adopt(run_id)
+                try:
+                    self._adopt(run_id)
+                except Exception as error:  # a damaged folder, a full disk: tried again, and the other runs go on
+                    self._complain(f"run {run_id}", error)
 
     def _mark_logged_children(self, run: ActiveRun) -> None:
         """Take up the children that a script logs: it may not be able to mark them itself, in a container say."""
@@ -138,10 +161,13 @@ class Reconciler:
         if event.status in status.TERMINAL:
             (self.paths.active / run_id).unlink(missing_ok=True)
             return
-        run = ActiveRun(directory, definition, event, order=(definition["submitted"], run_id))
+        run = ActiveRun(directory, definition, event)
+        run.order = (-float(definition.get("priority") or 0), definition["submitted"], run_id)
         run.environment = read_json(directory.environment, {})
-        if os.path.exists(directory.started) and event.status != status.FINALIZING:
-            run.handle = Handle(directory.root, str(read_json(directory.started)["pid"]))
+        if attempts.is_halfway(directory):
+            self._queue_again(run)
+        if event.status != status.FINALIZING:
+            run.handle = _handle_of(directory)
         self.runs[run_id] = run
 
     def _forget_leftover(self, run_id: str) -> None:
@@ -164,10 +190,14 @@ class Reconciler:
             print(error, file=sys.stderr, flush=True)
             return
         for name in loaded.compute_targets:  # one that is not named any more is kept for the runs that it has
+            said = loaded.what_makes(name)
+            if self._made_of.get(name) == said:
+                continue  # it goes on with its connections and what it knows
             try:
-                self._targets[name] = create(name, loaded, self.paths)
-            except ToolkitError:
-                continue  # its runs say so when they are submitted
+                self._targets[name] = registry.create(name, loaded, self.paths)
+                self._made_of[name] = said
+            except Exception as error:  # of somebody else's target, too: its runs say so when they are submitted
+                self._complain(f"compute target {name}", error)
 
     def _target(self, run: ActiveRun) -> ComputeTarget:
         """The run's target; one that was taken out of the configuration, as it was when the run was submitted."""
@@ -177,7 +207,7 @@ class Reconciler:
         if name not in self._targets:
             settings = {key: value for key, value in run.definition["target_settings"].items() if key != "shares"}
             then = configuration.WorkspaceConfiguration(compute_targets={name: settings})
-            self._targets[name] = create(name, then, self.paths)
+            self._targets[name] = registry.create(name, then, self.paths)
         return self._targets[name]
 
     # -- what is due ----------------------------------------------------------------------------------------------
@@ -203,6 +233,9 @@ class Reconciler:
             self._prepare(run)
         elif run.status == status.QUEUED and run.handle is None:
             self._start_if_free(run)
+        elif run.status in (status.RUNNING, status.NOT_RESPONDING) and run.handle is None:
+            # Its attempt was set aside, and an agent that was ended, or a full disk, kept it from being noted.
+            self._enter(run, Event(status.QUEUED, reason="another attempt"))
 
     def _enter(self, run: ActiveRun, event: Event) -> None:
         append_event(run.directory, event)
@@ -210,7 +243,7 @@ class Reconciler:
 
     def _prepare(self, run: ActiveRun) -> None:
         """Give the run its interpreter or image: at once where there is one, else by a build."""
-        found = self._find_environment(run)
+        found = find_environment(run.definition["environment"])
         if found is None:
             self._builds.want(run.directory, run.definition["environment"])
             if run.status != status.PREPARING:
@@ -219,29 +252,6 @@ class Reconciler:
         run.environment = found
         write_json(run.directory.environment, found)
         self._enter(run, Event(status.QUEUED, reason="waiting for a free slot"))
-
-    def _find_environment(self, run: ActiveRun) -> dict[str, Any] | None:
-        """What `environment.json` says of the run's environment; None where it is yet to be built."""
-        wanted = run.definition["environment"]
-        user_managed = bool(wanted["user_managed"])
-        if wanted.get("image"):
-            image = images.find(Request.from_dict(wanted))
-            if image is None:
-                return None
-            record: dict[str, Any] = {"python": image.python, "image": image.id, "seconds": image.seconds}
-            lock_hash = image.lock_hash
-        elif user_managed:
-            return {"python": wanted["interpreter"], "user_managed": True}
-        else:
-            prefix = store.find(wanted["key"])
-            if prefix is None:
-                return None
-            record = {"python": prefix.python, "seconds": prefix.seconds}
-            lock_hash = prefix.lock_hash
-        record["user_managed"] = user_managed
-        if lock_hash:
-            record.update({"lock_hash": lock_hash, "lock": read_json(str(store.store().lock(lock_hash)))})
-        return record
 
     def _finish_builds(self) -> None:
         """Close the logs of builds that ended, and fail the runs of those that failed; the others find it there."""
@@ -260,17 +270,30 @@ class Reconciler:
             return
         if self._held[target.pool] < target.slots + lent:
             leased = self._lease(run, target)
-            if leased is not None and self._launch(run, target, leased):
+            try:
+                launched = leased is not None and self._launch(run, target, leased)
+            except NotYet as reason:  # its slot is kept for it
+                launched = not reason.others_wait
+                self._say_why(run, target, str(reason))
+            if launched:
+                self._pools[run.id] = target.pool
                 self._held[target.pool] += 1
                 return
         self._full.add(target.pool)
+
+    @staticmethod
+    def _say_why(run: ActiveRun, target: ComputeTarget, reason: str) -> None:
+        """Let people see what a queued run waits for."""
+        if reason and run.waits_for != reason:
+            run.waits_for = reason
+            EngineState(target.name, reason=reason).note(run.directory)
 
     def _held_by_ancestors(self, run: ActiveRun, pool: str) -> int:
         """How many slots of the pool the runs hold that this one is a child of, or a child's child."""
         held = 0
         parent = self.runs.get(run.definition.get("parent") or "")
         while parent is not None:
-            held += parent.handle is not None and self._pool(parent) == pool
+            held += self._pools.get(parent.id) == pool
             parent = self.runs.get(parent.definition.get("parent") or "")
         return held
 
@@ -279,27 +302,31 @@ class Reconciler:
         if not target.gpus:
             return []
         there = gpus.require(target.name, target.gpus)
-        return self._leases.take(run.directory, run.order[0], there, target.gpus)
-
-    def _pool(self, run: ActiveRun) -> str:
-        return self._target(run).pool
+        return self._leases.take(run.directory, run.order[:2], there, target.gpus)
 
     def _launch(self, run: ActiveRun, target: ComputeTarget, leased: list[Gpu]) -> bool:
-        """Start the run. False where it has to wait a moment, until MLflow knows it."""
+        """Start the run. False where it cannot be started at all.
+
+        Raises:
+            NotYet: it has to wait a moment, until MLflow knows it, say.
+        """
         version = "" if run.definition.get("hyperdrive") else mlflow_version(run.environment)  # a sweep asks nothing
-        variables = self.tracker.variables(run.directory, version)
+        variables = self.tracker.variables(run.directory, version, _is_here(run))
         if variables is None:
-            return False
+            raise NotYet("")
         plan = Plan.load(run.directory)  # an agent that was ended here had planned it already
-        if plan is None:
-            plan = target.prepare(Job(run.directory, run.definition, run.environment, variables, leased))
-            plan.save()
         try:
+            if plan is None:
+                plan = target.prepare(Job(run.directory, run.definition, run.environment, variables, leased))
+                plan = replace(plan, keep_environ=retries.most(run.definition) > 0)
+                plan.save()
             run.handle = target.launch(plan)
         except LaunchError as error:
             self._fail(run, "LaunchError", str(error))
             return False
-        self._enter(run, Event(status.RUNNING))
+        write_json(run.directory.handle, {"engine_id": run.handle.engine_id})
+        if not target.queues:
+            self._enter(run, Event(status.RUNNING))
         return True
 
     # -- what the engines say -------------------------------------------------------------------------------------
@@ -307,31 +334,66 @@ class Reconciler:
     def _poll_engines(self) -> None:
         """Ask each target once for all the runs that it has, and heed what it says."""
         by_target: dict[str, list[ActiveRun]] = {}
-        for run in self.runs.values():
-            if run.handle is not None:
-                by_target.setdefault(self._target(run).name, []).append(run)
+        for run in self._launched():
+            by_target.setdefault(self._target(run).name, []).append(run)
         for name, runs in by_target.items():
             try:
                 phases = self._target(runs[0]).poll([run.handle for run in runs if run.handle])
-                for run in runs:
+            except Exception as error:  # of somebody else's target, too: the others go on, and it is asked again
+                self._complain(f"compute target {name}", error)
+                continue
+            for run in runs:
+                try:
                     if run.handle:
                         self._heed(run, phases[run.handle])
-            except (ToolkitError, OSError) as error:  # tried again in the next round; the other targets go on
-                print(f"compute target {name}: {error}", file=sys.stderr, flush=True)
+                except (ToolkitError, OSError) as error:  # and so do the other runs
+                    self._complain(f"run {run.id}", error)
+
+    def _launched(self) -> list[ActiveRun]:
+        """The runs that engines have. One whose target cannot be made any more is left alone, and goes on."""
+        found = []
+        for run in self.runs.values():
+            try:
+                if run.handle is not None and self._target(run):
+                    found.append(run)
+            except Exception as error:  # what it was submitted with is refused by now, say
+                self._complain(f"run {run.id}", error)
+        return found
 
     def _heed(self, run: ActiveRun, phase: Phase) -> None:
         assert run.handle is not None
         if phase is Phase.LOST:
             self._target(run).cancel(run.handle, 0)  # nothing of it goes on unseen
+        if phase in (Phase.ENDED, Phase.LOST) and not os.path.exists(run.directory.definition):
+            print(f"run {run.id}: somebody deleted its folder, and it is forgotten", file=sys.stderr, flush=True)
+            (self.paths.active / run.id).unlink(missing_ok=True)
+            del self.runs[run.id]
+            return
         if phase in (Phase.ENDED, Phase.LOST):
+            script = read_json(run.directory.script)
+            if run.status == status.QUEUED and script is not None:  # it ran, between two looks
+                self._enter(run, Event(status.RUNNING, time=max(run.event.time, float(script["time"]))))
             self._mark_logged_children(run)  # those of its last moment
+            again = retries.due(run.directory, run.definition)
+            if again:
+                self._queue_again(run, again)
+                return
             self._enter(run, finalizing(run.directory, run.definition))
-            run.handle = None  # its slot is free
+            run.handle = None
             self.tracker.poke()
         elif phase is Phase.SILENT and run.status == status.RUNNING:
             self._enter(run, Event(status.NOT_RESPONDING, reason="no heartbeat for a minute; it may come back"))
         elif phase is Phase.RUNNING and run.status not in (status.RUNNING, status.CANCEL_REQUESTED):
             self._enter(run, Event(status.RUNNING))
+        elif phase is Phase.WAITING and run.status in (status.RUNNING, status.NOT_RESPONDING):
+            self._enter(run, Event(status.QUEUED, reason=f"{EngineState.of(run.directory) or 'its engine'}: once more"))
+
+    def _queue_again(self, run: ActiveRun, reason: str = "another attempt") -> None:
+        """Let a run that its machine failed start anew: its slot is free, and what the attempt left is set aside."""
+        attempts.set_aside(run.directory, with_plan=True)
+        run.handle = None
+        run.waits_for = ""
+        self._enter(run, Event(status.QUEUED, reason=reason))
 
     # -- how it ends ----------------------------------------------------------------------------------------------
 
@@ -342,14 +404,23 @@ class Reconciler:
             self._enter(run, cancelled(run.directory, "cancelled before it started"))
             self.tracker.poke()
             return
-        target = self._target(run)
         now = time.time()
+        try:
+            target = self._target(run)
+        except Exception:
+            if now < _changed(run.directory.cancel) + UNHEARD_SECONDS:
+                raise
+            run.handle = None
+            self._enter(run, cancelled(run.directory, "cancelled; its compute target could not be asked"))
+            return
         grace = read_json(run.directory.plan, {}).get("grace_seconds", 10)
         if not run.cancel_sent:
             run.cancel_sent = now
             if run.status != status.CANCEL_REQUESTED:
                 self._enter(run, Event(status.CANCEL_REQUESTED))
             target.cancel(run.handle, grace)
+        elif now > run.cancel_sent + grace + UNHEARD_SECONDS:
+            claim_json(run.directory.exit, {"reason": "stopped", "code": None, "signal": None, "time": now})
         elif now > run.cancel_sent + grace + FORCE_SECONDS:
             target.cancel(run.handle, 0)
 
@@ -379,9 +450,28 @@ class Reconciler:
         event = outputs.judged(run.directory, run.event)
         if event.outcome != status.COMPLETED:
             self._cancel_children(run)
+        Path(run.directory.environ).unlink(missing_ok=True)
         self._enter(run, Event(event.outcome, reason=event.reason, error=event.error))
         (self.paths.active / run.id).unlink(missing_ok=True)
+        self._complained.pop(f"run {run.id}", None)
         del self.runs[run.id]
+
+
+def _is_here(run: ActiveRun) -> bool:
+    """Whether the run goes to this machine."""
+    if run.is_here is None:
+        kind = registry.kind(str((run.definition.get("target_settings") or {}).get("type")))
+        run.is_here = kind is None or kind.is_here
+    return run.is_here
+
+
+def _handle_of(run: RunDirectory) -> Handle | None:
+    """The handle of a run that an agent before this one has launched."""
+    known = read_json(run.handle)
+    if known is None and os.path.exists(run.started):  # it was ended before it had noted it
+        started = read_json(run.started)
+        known = {"engine_id": str(started.get("engine_id") or started["pid"])}
+    return Handle(run.root, known["engine_id"]) if known else None
 
 
 def _changed(path: str) -> float:

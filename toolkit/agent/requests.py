@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.agent.models import ModelRegistry
 from toolkit.errors import ModelPathNotFoundException, ToolkitError, TrackingError, UserErrorException
+from toolkit.inscript import secrets
 from toolkit.inscript.files import is_within, read_json, write_json
 from toolkit.inscript.model_registry import CACHE
 from toolkit.inscript.requests import PATIENCE_SECONDS, Request
 from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.workspace_directory import WorkspaceDirectory
 from toolkit.paths import WorkspacePaths
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Requests:
 
     def _value(self, run: RunDirectory, request: Request, asked: dict[str, Any]) -> Any:
         operation, fields = str(asked["operation"]), dict(asked["fields"])
+        if operation == "secrets.get":
+            return secrets.get(WorkspaceDirectory(str(self._paths.root)), str(fields["name"]))
         registry = ModelRegistry(self._paths, self._client())
         if operation == "models.find":
             return registry.find(**fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -11,11 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from toolkit import configuration
 from toolkit.agent import server
 from toolkit.background import background_environment
+from toolkit.errors import ToolkitError
 from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths
+from toolkit.targets.elsewhere import is_local
 
 _MLFLOW_PIN = re.compile(r"^mlflow(?:-skinny)?==([^\s;]+)", re.MULTILINE)
 KNOWN_SECONDS = 20.0  # how long a script that uses MLflow waits for its MLflow run: a first start makes the database
@@ -31,6 +35,13 @@ class TrackerProcess:
         self._started = 0.0
         self._waiting: dict[str, float] = {}
         self._known_marks: dict[str, int] = {}
+        self._uri = ""
+
+    def _tracking_uri(self) -> str:
+        """As the configuration says, or said before it was broken: no queued run fails for what a person is typing."""
+        with contextlib.suppress(ToolkitError):
+            self._uri = configuration.load(self._paths.configuration).tracking_uri
+        return self._uri
 
     def poke(self) -> None:
         """There is news for MLflow."""
@@ -91,13 +102,16 @@ class TrackerProcess:
         state: dict[str, Any] = read_json(str(self._paths.agent / "tracker.json"), {})
         return bool(state.get("unreachable"))
 
-    def variables(self, run: RunDirectory, version: str) -> dict[str, str] | None:
+    def variables(self, run: RunDirectory, version: str, is_here: bool = True) -> dict[str, str] | None:
         """The MLflow variables of a script whose environment has MLflow `version` ("" for none).
 
         None while they will be known in a moment.
 
-        Only a script whose environment has MLflow waits for its MLflow run; the others never wait for tracking.
+        Only a script whose environment has MLflow waits for its MLflow run; the others never wait for tracking. One
+        that does not run here (`is_here`) is told nothing of a store that only this machine reaches.
         """
+        if not is_here and is_local(self._tracking_uri()):
+            return {}
         known = read_json(run.tracking, {})
         if not known.get("mlflow_run_id") and version and not self.is_down():
             since = self._waiting.setdefault(run.id, time.time())
