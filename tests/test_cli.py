@@ -202,12 +202,45 @@ def test_a_config_that_names_a_new_workspace_keeps_json_clean(project: Path) -> 
 def test_doctor(toolkit_home: Path) -> None:
     findings = {finding["what"]: finding for finding in facts("doctor")}
     assert {"python", "home folder", "uv", "interpreters", "mlflow", "GPU", "git", "container engine"} <= {*findings}
+    assert {"podman", "ssh", "Slurm", "Ray", "Kubernetes", "package index", "channel conda-forge"} <= {*findings}
     assert findings["python"]["found"] and sys.executable in findings["python"]["detail"]
     assert str(toolkit_home) in findings["home folder"]["detail"]
     assert all(finding["found"] or finding["remedy"] for finding in findings.values()), "what is missing says a remedy"
     shown = text("doctor")
     assert "mlflow" in shown and "yes" in shown
+    assert all(line == line.rstrip() for line in shown.splitlines()), "a pipe gets no blanks at the ends of lines"
     assert not toolkit_home.exists(), "it only looks"
+
+
+SLOW_SYSCONFIG = """
+import sysconfig, time
+fill = sysconfig._init_posix
+def slowly(variables):
+    time.sleep(0.3)
+    fill(variables)
+sysconfig._init_posix = slowly
+from toolkit import doctor
+from toolkit.environments import uv
+def look():
+    uv.executable.__wrapped__()
+    return []
+doctor.machine.examine, doctor.engines.LOOKS, doctor.network.LOOKS = look, (look, look), (look,)
+print(doctor.examine())
+"""
+
+
+def test_what_the_doctor_looks_at_finds_no_half_filled_in_sysconfig() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW_SYSCONFIG], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_doctor_looks_at_the_targets_of_the_workspace(workspace: Workspace) -> None:
+    targets = ["local: {type: local}", "gpu: {type: local, gpus: 64}", "lost: {type: docker, engine: 'unix:///no'}"]
+    workspace.paths.configuration.write_text(f"compute_targets: {{{', '.join(targets)}}}")
+    findings = {finding["what"]: finding for finding in facts("doctor", "-w", "test")}
+    assert findings["target local"]["found"]
+    assert not findings["target gpu"]["found"] and "needs a GPU" in findings["target gpu"]["remedy"]
+    assert not findings["target lost"]["found"] and "unix:///no" in findings["target lost"]["remedy"]
 
 
 def test_help_and_wrong_calls() -> None:

@@ -189,14 +189,46 @@ def test_what_azure_alone_knows_is_taken() -> None:
     assert asked.azure["subnet_name"] == "s"
 
 
-def test_machines_over_ssh_are_not_offered_yet(workspace: Workspace) -> None:
-    for attach in (
-        lambda: RemoteCompute.attach_configuration(address="host", username="me"),
-        lambda: ComputeTarget.attach(workspace, "vm", object()),
-        lambda: RemoteCompute.attach(workspace, "vm", "me", "host"),
-    ):
-        with pytest.raises(ComputeTargetException, match="reached over SSH are not offered yet"):
-            attach()
+def test_a_machine_over_ssh_is_attached_and_detached(workspace: Workspace) -> None:
+    asked = RemoteCompute.attach_configuration(
+        username="me", address="gpu-box", ssh_port="2222", private_key_file="~/.ssh/id_rsa"  # type: ignore[arg-type]
+    )  # fmt: skip
+    made = ComputeTarget.attach(workspace, "vm", asked)
+    made.wait_for_completion(show_output=True)
+    settings = {"type": "ssh", "host": "me@gpu-box", "port": 2222, "key_file": "~/.ssh/id_rsa"}
+    assert workspace.configuration.compute_targets["vm"] == settings
+    assert isinstance(made, RemoteCompute) and made.is_attached and made.kind == "ssh"
+    assert (made.username, made.address, made.ssh_port) == ("me", "gpu-box", 2222)
+    assert isinstance(workspace.compute_targets["vm"], RemoteCompute)
+    made.detach()
+    assert "vm" not in workspace.configuration.compute_targets
+    assert RemoteCompute.attach(workspace, "vm", "me", "gpu-box").name == "vm"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"password": "geheim"}, r"with a password: .*`ssh-copy-id me@gpu-box`"),
+        ({"private_key_passphrase": "geheim"}, "with a passphrase: .* ssh-agent"),
+        ({"address": "", "vm_name": "vm1"}, "'vm1' cannot be attached without its address"),
+        ({"ssh_port": 0}, "its port is 0; it must be a whole number from 1"),
+        ({"username": "-oProxyCommand=id"}, "its host is '-oProxyCommand=id@gpu-box'"),
+        ({"address": "two words"}, "its host is 'me@two words'"),
+    ],
+)
+def test_machines_that_cannot_be_attached(options: dict[str, object], message: str, workspace: Workspace) -> None:
+    given: dict[str, object] = {"username": "me", "address": "gpu-box", **options}
+    with pytest.raises(ComputeTargetException, match=message) as caught:
+        ComputeTarget.attach(workspace, "vm", RemoteCompute.attach_configuration(**given))  # type: ignore[arg-type]
+    assert "geheim" not in str(caught.value)
+    assert not workspace.paths.compute.exists()
+
+
+def test_only_a_machine_of_another_name_is_attached(workspace: Workspace) -> None:
+    with pytest.raises(ComputeTargetException, match=r"a compute target 'local' in .* already"):
+        RemoteCompute.attach(workspace, "local", "me", "gpu-box")
+    with pytest.raises(ComputeTargetException, match=r"takes what RemoteCompute\.attach_configuration"):
+        ComputeTarget.attach(workspace, "vm", object())
 
 
 def test_a_compute_instance_is_a_pool_of_one(workspace: Workspace) -> None:

@@ -106,16 +106,16 @@ def test_what_cannot_be(text: str, words: str, tmp_path: Path) -> None:
     [
         (
             "{local: {type: cloud}}",
-            "has the type 'cloud', which is not offered; the types are: docker, local. Mend it in ",
+            "has the type 'cloud', which is not offered; the types are: docker, kubernetes, local, ray, slurm, ssh",
         ),
         ("{local: {type: local, shares: none}}", "shares the slots of 'none', which is not a target with slots of its"),
         ("{local: {type: local, shares: local}}", "which is not a target with slots of its own; mend it in "),
         ("{other: {type: local}}", "ComputeTargetNotFound: Compute Target with name local not found in provided work"),
         (
             "{local: {type: local, slotz: 2}}",
-            "has the unknown setting slotz; known are gpus, shares, slots, type. Mend it in",
+            "has the unknown setting slotz; known are gpus, max_retries, retry_on, shares, slots, type. Mend it in",
         ),
-        ("{local: {type: [local]}}", "which is not offered; the types are: docker, local"),
+        ("{local: {type: [local]}}", "which is not offered; the types are: docker, kubernetes, local"),
         ("{local: {type: local, slots: many}}", "has slots 'many'; it must be a whole number, 1 or more"),
         ("{local: {type: local, slots: 0}}", "has slots 0; it must be a whole number, 1 or more"),
         ("{local: {type: local, slots: true}}", "has slots True; it must be a whole number, 1 or more"),
@@ -124,7 +124,10 @@ def test_what_cannot_be(text: str, words: str, tmp_path: Path) -> None:
             "target 'b' has slots 'x'; it must be a whole",
         ),
         ("{local: {type: local, gpus: 0}}", "has gpus 0; it must be a whole number, 1 or more: the GPUs that each"),
-        ("{local: {type: local, memory: 8g}}", "has the unknown setting memory; known are gpus, shares, slots, type"),
+        (
+            "{local: {type: local, memory: 8g}}",
+            "has the unknown setting memory; known are gpus, max_retries, retry_on, shares, slots, type",
+        ),
         ("{local: {type: docker, memory: much}}", "has memory 'much'; it must be a size, as in 8g. Mend it in"),
         ("{local: {type: docker, memory: 0}}", "has memory 0; it must be a size, as in 8g"),
         ("{local: {type: docker, cpus: -1}}", "has cpus -1; it must be a number above 0, as in 2.5"),

@@ -12,7 +12,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import ToolkitError, UserErrorException
+from toolkit import cli_compute
+from toolkit.errors import ToolkitError, UserErrorException, WorkspaceException
 from toolkit.progress import spinner
 
 if TYPE_CHECKING:
@@ -31,8 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
         from toolkit import cli_exec
 
         return cli_exec.main(words[1:])
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options, more = parser.parse_known_args(words)
+    if more and getattr(options, "settings", None) is None:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
+        if more:
+            cli_compute.complete(options, more)
         return int(options.action(options) or 0)
     except ToolkitError as error:
         if options.json:
@@ -69,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     added = command("logs", _logs, "print the logs of a run")
     _run_argument(added)
     added.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
-    _run_argument(command("cancel", _cancel, "cancel a run"))
+    _run_argument(command("cancel", _cancel, "cancel a run"), "; without one nothing is cancelled")
     added = command("ui", _ui, "start the MLflow UI and print its URL")
     added.add_argument("--port", type=int, help="the port to listen on; default: a free one")
     command("stop", _stop, "stop the MLflow UI and the agent; runs go on")
@@ -77,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("run", help="OfflineRun_…, as Run.get_context().id said")
     added.add_argument("-e", "--experiment", default="offline", help="the experiment it joins (default: offline)")
     _environment_arguments(command("environment", _environment_command, "list, lock, build or explain environments"))
+    cli_compute.arguments(command("compute", _compute, "list, add or remove the compute targets of the workspace"))
     commands.add_parser("exec", help="run a control script of Azure ML SDK v1 as it is: `toolkit exec SCRIPT.py`")
     added = command("migrate", _migrate, "rewrite the azureml imports of scripts and notebooks; shows the diff first")
     added.add_argument("paths", nargs="+", metavar="PATH", help="folders, .py files or .ipynb notebooks")
@@ -86,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", help="the run id, its beginning or its end; default: the newest run")
+def _run_argument(parser: argparse.ArgumentParser, default: str = "; default: the newest run") -> None:
+    parser.add_argument("run", nargs="?", help=f"the run id, its beginning or its end{default}")
 
 
 def _environment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +114,19 @@ def _workspace(options: argparse.Namespace) -> Workspace:
         return Workspace.get(options.workspace)
     with redirect_stdout(sys.stderr):  # it says so where it creates the workspace: that is not the answer
         return Workspace.from_config()
+
+
+def _workspace_if_any(options: argparse.Namespace) -> Workspace | None:
+    """The workspace that is named, or that this folder's project has; none is made."""
+    from toolkit.inscript import workspace_config
+    from toolkit.workspace import Workspace
+
+    if options.workspace:
+        return Workspace.get(options.workspace)
+    try:
+        return Workspace.get(workspace_config.read(workspace_config.find(os.getcwd()))["workspace_name"])
+    except (UserErrorException, WorkspaceException):
+        return None
 
 
 def _all_runs(workspace: Workspace, experiment: str | None = None) -> list[str]:
@@ -180,7 +200,7 @@ def _runs(options: argparse.Namespace) -> None:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["submitted"]))
         why = row["reason"].splitlines()[0] if row["reason"] else ""
         table.add_row(row["run"], _coloured(row["status"]), row["target"], when, why)
-    _console().print(table)
+    _print_table(table)
     if len(ids) > len(shown):
         print(f"… and {len(ids) - len(shown)} older ones: `toolkit runs -n 0` lists all")
 
@@ -211,7 +231,7 @@ def _show(options: argparse.Namespace) -> None:
     table.add_column(overflow="fold")
     for key, value in facts.items():
         table.add_row(key, _readable(key, value))
-    _console().print(table)
+    _print_table(table)
 
 
 def _readable(key: str, value: Any) -> str:
@@ -327,11 +347,15 @@ def _migrate(options: argparse.Namespace) -> int:
     return run(options.paths, options.write, options.json)
 
 
+def _compute(options: argparse.Namespace) -> None:
+    cli_compute.run(options, _workspace(options))
+
+
 def _doctor(options: argparse.Namespace) -> None:
     from toolkit.doctor import examine
 
     with spinner("Looking at this machine"):
-        findings = examine()
+        findings = examine(_workspace_if_any(options))
     if options.json:
         print(json.dumps([finding.__dict__ for finding in findings]))
         return
@@ -341,7 +365,7 @@ def _doctor(options: argparse.Namespace) -> None:
     for finding in findings:
         mark = "[green]yes[/]" if finding.found else "[yellow]no[/]"
         table.add_row(finding.what, mark, finding.detail if finding.found else finding.remedy)
-    _console().print(table)
+    _print_table(table)
 
 
 # -- how it looks -----------------------------------------------------------------------------------------------
@@ -349,6 +373,17 @@ def _doctor(options: argparse.Namespace) -> None:
 
 def _print(options: argparse.Namespace, facts: dict[str, Any], text: str) -> None:
     print(json.dumps(facts) if options.json else text)
+
+
+def _print_table(table: Any) -> None:
+    """Print a table; where nobody sees its width, without the blanks that rich fills its lines with."""
+    console = _console()
+    if sys.stdout.isatty():
+        console.print(table)
+        return
+    with console.capture() as drawn:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def _console() -> Any:

@@ -11,12 +11,15 @@ from toolkit import compat
 from toolkit.errors import UserErrorException
 
 USAGE = """\
-usage: toolkit exec SCRIPT.py [ARGUMENT ...]
-       toolkit exec -m MODULE [ARGUMENT ...]
-       toolkit exec NOTEBOOK.ipynb
+usage: toolkit exec [--dry-run] SCRIPT.py [ARGUMENT ...]
+       toolkit exec [--dry-run] -m MODULE [ARGUMENT ...]
+       toolkit exec [--dry-run] NOTEBOOK.ipynb
 
 Run a control script that was written for Azure ML SDK v1: what it imports from azureml is the toolkit's. Everything
 else is as with `python SCRIPT.py`. Of a notebook, the code cells are run one after the other.
+
+With --dry-run the script ends at its first submit, which prints the exact plan of the run instead: command, variables,
+what the engine is asked for, the objects of a Kubernetes cluster.
 """
 
 
@@ -28,6 +31,9 @@ def main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="", file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
+    if words[0] == "--dry-run":
+        os.environ["TOOLKIT_DRY_RUN"] = "1"
+        words = words[1:] or ["-h"]
     try:
         command = _command(words)
     except UserErrorException as error:

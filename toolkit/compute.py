@@ -1,19 +1,20 @@
 """`AmlCompute` and its kin: compute targets as control scripts written for Azure ML SDK v1 see them.
 
-Every compute target here is a pool of this machine: `slots` runs at once, each with so many GPUs of its own. To scripts
-it is an `AmlCompute`, whose nodes are the slots.
+A compute target that they create is a pool of this machine: `slots` runs at once, each with so many GPUs of its own. To
+scripts it is an `AmlCompute`, whose nodes are the slots. One that they attach is a machine that ssh reaches.
 """
 
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from toolkit import compute_provisioning as provisioning
 from toolkit import compute_sizes
 from toolkit.compute_provisioning import ProvisioningConfiguration
+from toolkit.compute_remote import RemoteCompute
 from toolkit.compute_status import AmlComputeStatus, ScaleSettings
-from toolkit.compute_target import SSH, ComputeTarget
+from toolkit.compute_target import ComputeTarget
 from toolkit.errors import ComputeTargetException
 from toolkit.inscript.files import read_json
 
@@ -274,50 +275,6 @@ class ComputeInstance(AmlCompute):
 
     def stop(self, wait_for_completion: bool = False, show_output: bool = False) -> None:
         """Nothing to do: a pool of this machine takes nothing while it has no runs."""
-
-
-class RemoteCompute(ComputeTarget):
-    """A machine that is reached over SSH: not offered yet."""
-
-    type = "VirtualMachine"
-
-    @staticmethod
-    def attach_configuration(
-        username: str,
-        subscription_id: str | None = None,
-        resource_group: str | None = None,
-        vm_name: str | None = None,
-        resource_id: str | None = None,
-        address: str | None = None,
-        ssh_port: int = 22,
-        password: str = "",
-        private_key_file: str = "",
-        private_key_passphrase: str = "",
-    ) -> NoReturn:
-        """Not offered yet.
-
-        Raises:
-            ComputeTargetException: always, with what to do instead.
-        """
-        raise ComputeTargetException(f"'{address or vm_name}' cannot be attached: {SSH}")
-
-    @staticmethod
-    def attach(  # type: ignore[override]
-        workspace: Workspace,
-        name: str,
-        username: str = "",
-        address: str = "",
-        ssh_port: int = 22,
-        password: str = "",
-        private_key_file: str = "",
-        private_key_passphrase: str = "",
-    ) -> NoReturn:
-        """Not offered yet.
-
-        Raises:
-            ComputeTargetException: always, with what to do instead.
-        """
-        raise ComputeTargetException(f"'{name}' cannot be attached: {SSH}")
 
 
 def default_target(workspace: Workspace, type: str = "CPU") -> ComputeTarget | None:

@@ -101,12 +101,14 @@ def write(paths: WorkspacePaths, name: str, asked: ProvisioningConfiguration) ->
     Raises:
         StorageError: it cannot be written.
     """
+    write_document(paths, name, settings_of(name, asked), asdict(asked))
+
+
+def write_document(paths: WorkspacePaths, name: str, settings: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Write what `workspace.yaml` would say of a compute target, and what was asked for."""
     now = time.time()
-    before = read_asked(paths, name)
-    document = {
-        "settings": settings_of(name, asked),
-        "asked": {**asdict(asked), "created": before.get("created", now), "modified": now},
-    }
+    created = read_asked(paths, name).get("created", now)
+    document = {"settings": settings, "asked": {**asked, "created": created, "modified": now}}
     with storage_errors(f"cannot create the compute target '{name}'", paths.compute):
         paths.compute.mkdir(mode=0o700, exist_ok=True)
         write_json(str(file(paths, name)), document)

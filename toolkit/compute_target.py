@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from toolkit import compute_provisioning as provisioning
 from toolkit.compute_provisioning import ProvisioningConfiguration
@@ -14,8 +14,6 @@ from toolkit.targets import registry
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
-
-SSH = "machines that are reached over SSH are not offered yet; runs go to the compute targets of this machine"
 
 
 class ComputeTarget:
@@ -44,10 +42,11 @@ class ComputeTarget:
     def __new__(cls, workspace: Workspace, name: str) -> ComputeTarget:
         if cls is not ComputeTarget:
             return object.__new__(cls)
-        from toolkit.compute import AmlCompute, ComputeInstance
+        from toolkit.compute import AmlCompute, ComputeInstance, RemoteCompute
 
         asked = provisioning.read_asked(workspace.paths, name) if isinstance(name, str) else {}
-        return object.__new__(ComputeInstance if asked.get("kind") == "ComputeInstance" else AmlCompute)
+        kinds = {"ComputeInstance": ComputeInstance, "RemoteCompute": RemoteCompute}
+        return object.__new__(kinds.get(str(asked.get("kind")), AmlCompute))
 
     def __init__(self, workspace: Workspace, name: str) -> None:
         configuration = workspace.configuration
@@ -89,13 +88,22 @@ class ComputeTarget:
         return target
 
     @staticmethod
-    def attach(workspace: Workspace, name: str, attach_configuration: object) -> NoReturn:
-        """Not offered yet.
+    def attach(workspace: Workspace, name: str, attach_configuration: object) -> ComputeTarget:
+        """Make a machine that ssh reaches a compute target of the workspace: see `RemoteCompute.attach_configuration`.
 
         Raises:
-            ComputeTargetException: always, with what to do instead.
+            ComputeTargetException: a name that Azure ML SDK v1 refuses as well, or one that `workspace.yaml` has.
+            StorageError: the workspace's folder cannot be written.
         """
-        raise ComputeTargetException(f"'{name}' cannot be attached: {SSH}. See ComputeTarget.list(workspace)")
+        from toolkit.compute_remote import RemoteConfiguration, attach
+
+        if not isinstance(attach_configuration, RemoteConfiguration):
+            raise ComputeTargetException(
+                f"'{name}' cannot be attached: ComputeTarget.attach takes what RemoteCompute.attach_configuration("
+                f"address=…, username=…) gives, not {attach_configuration!r}"
+            )
+        attach(workspace, name, attach_configuration)
+        return ComputeTarget(workspace, name)
 
     @staticmethod
     def list(workspace: Workspace) -> builtins.list[ComputeTarget]:

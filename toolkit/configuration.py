@@ -31,6 +31,7 @@ image_registry:
 # `slots` is how many runs go at once. A target that `shares` another's takes its slots from there.
 # `gpus` is how many GPUs of this machine each run has for itself; runs wait for free ones.
 # docker: also engine, base_image, network (host, bridge, none), memory, cpus, shm_size, volumes.
+# Hosts and clusters: `toolkit compute add NAME --kind ssh`, slurm, ray or kubernetes, writes them here.
 compute_targets:
   local: {type: local, slots: 1}
   cpu-cluster: {type: local, shares: local}
@@ -73,6 +74,12 @@ class WorkspaceConfiguration:
         """How many runs go at once in the pool of a target; with GPUs and no number, as many as there are GPUs for."""
         pool = self.compute_targets[self.compute_targets[target].get("shares", target)]
         return int(pool.get("slots", _NO_LIMIT if pool.get("gpus") else 1))
+
+    def what_makes(self, target: str) -> tuple[Any, ...]:
+        """What differs whenever a target is not what it was before."""
+        settings = self.compute_targets[target]
+        pool = self.compute_targets.get(settings.get("shares", target))
+        return settings, pool, self.cancel_grace_seconds, self.image_registry
 
 
 def write_template(path: Path) -> None:
@@ -176,5 +183,9 @@ def _check(path: Path, configuration: WorkspaceConfiguration) -> None:
     if not isinstance(targets, dict):
         raise UserErrorException(f"{path}: compute_targets must be a mapping of names to settings")
     for name, settings in targets.items():
+        if not isinstance(name, str):  # YAML reads on and 123 as something else
+            raise UserErrorException(
+                f"{path}: the name of a compute target is read as {name!r}: write it in quotes, as a text"
+            )
         if not isinstance(settings, dict) or "type" not in settings:
             raise UserErrorException(f"{path}: compute target '{name}' needs a type, as in {name}: {{type: local}}")

