@@ -117,6 +117,16 @@ def test_a_script_submits_a_child(wide: Workspace, submit: Submit) -> None:
     assert "Completed {'small': 1} True" in driver_log(run)
 
 
+def test_a_script_asks_its_experiment_for_runs(submit: Submit) -> None:
+    run = submit("""
+        from toolkit import Run
+        run = Run.get_context()
+        print([one.id for one in run.experiment.get_runs()] == [run.id], hasattr(run.experiment, "get_run"))
+    """)
+    run.wait_for_completion()
+    assert driver_log(run) == "True False\n"
+
+
 def test_a_script_without_the_whole_toolkit_is_told(submit: Submit) -> None:
     run = submit(
         """

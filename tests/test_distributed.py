@@ -209,5 +209,12 @@ def test_what_is_refused(make: object, message: str) -> None:
         make()
 
 
+def test_processes_that_nodes_cannot_share_evenly() -> None:
+    run_config = RunConfiguration(framework="PyTorch", communicator="Gloo")
+    run_config.pytorch, run_config.node_count = PyTorchConfiguration(process_count=3), 2
+    with pytest.raises(UserErrorException, match="use process_count=2 or 4"):
+        plan(run_config)
+
+
 def test_names_that_a_process_does_not_have_stay() -> None:
     assert expand("${A}-$B", {"A": "1"}) == "1-$B"

@@ -25,6 +25,7 @@ from toolkit import (
     UserErrorException,
     Workspace,
 )
+from toolkit.cli import main
 from toolkit.inscript.files import read_json
 
 
@@ -62,18 +63,15 @@ def test_an_unknown_target(refused: Refused, workspace: Workspace) -> None:
     message = refused(ComputeTargetException, compute_target="gpu-cluster")
     assert message == (
         "ComputeTargetNotFound: Compute Target with name gpu-cluster not found in provided workspace. It has: "
-        "cpu-cluster, docker, gpu, local. To add one, put a line below compute_targets in "
-        f"{workspace.paths.configuration}, as in\n"
-        "  gpu-cluster: {type: local, slots: 1}"
+        f"cpu-cluster, docker, gpu, local. Use one of them, or add it to {workspace.paths.configuration} by\n"
+        "  toolkit compute add gpu-cluster --kind docker|kubernetes|local|ray|slurm|ssh"
     )
     with pytest.raises(ComputeTargetException, match="ComputeTargetNotFound: Compute Target with name gpu-cluster not"):
         ComputeTarget(workspace, "gpu-cluster")
 
 
-def test_the_line_that_adds_a_target_works(submit: Submit, workspace: Workspace) -> None:
-    file = workspace.paths.configuration
-    text = file.read_text()
-    file.write_text(text.replace("compute_targets:\n", "compute_targets:\n  gpu-cluster: {type: local, slots: 1}\n"))
+def test_the_command_that_adds_a_target_works(submit: Submit, workspace: Workspace) -> None:
+    assert main(["compute", "add", "gpu-cluster", "--kind", "local", "-w", workspace.name]) == 0
     run = submit("print(1)", compute_target=ComputeTarget(workspace, "gpu-cluster"))
     assert run.wait_for_completion()["target"] == "gpu-cluster"
 
@@ -297,6 +295,15 @@ class TestWhatARunGets:
         config = ScriptRunConfig(str(source), script="train.py")
         run = Experiment(workspace, "tests").submit(config, tags={"a": 1})  # type: ignore[dict-item]
         assert run.get_tags() == {"a": "1"}
+
+    def test_it_inherits_nothing_of_a_run_that_submits_it(self, submit: Submit, monkeypatch: Any) -> None:
+        """What tells a script on a host that it does not see its workspace, say: this one does."""
+        own = ["TOOLKIT_ELSEWHERE", "TOOLKIT_NO_ANSWERS", "MLFLOW_EXPERIMENT_ID"]
+        for name in own:
+            monkeypatch.setenv(name, "the submitter's")
+        run = submit(f'import os; print([name for name in {own} if os.environ.get(name) == "the submitter\'s"])')
+        run.wait_for_completion()
+        assert driver_log(run) == "[]\n"
 
     def test_a_run_inside_a_run(self, submit: Submit, workspace: Workspace) -> None:
         """A script that submits: the inner run is a run of its own."""

@@ -1,6 +1,7 @@
 """Runs of several processes: what Azure ML SDK v1 called MPI, PyTorch and TensorFlow configurations.
 
-All processes of a run are on the machine of its compute target. `toolkit.inscript.distributed` starts them.
+All processes of a run are on the machine of its compute target, or on as many nodes as it asks for where the target has
+nodes to give. `toolkit.inscript.distributed` starts them, on each node its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class MpiConfiguration:
 class PyTorchConfiguration:
     """A run of `process_count` processes in all, by default one a node, as `torch.distributed` takes them.
 
-    The processes get MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK, LOCAL_RANK and NODE_RANK.
+    The processes get MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK, LOCAL_RANK, LOCAL_WORLD_SIZE and NODE_RANK; on
+    several nodes, torchrun starts those of each.
 
     Args:
         communication_backend: "Nccl" or "Gloo"; the script itself gives it to `init_process_group`.
@@ -106,6 +108,9 @@ def plan(run_config: RunConfiguration) -> dict[str, Any] | None:
 
     Returns:
         "kind" ("mpi", "pytorch", "tensorflow"), "nodes" (as asked for), and "processes" or "workers" and "servers".
+
+    Raises:
+        UserErrorException: a count that is none, or processes that the nodes cannot share evenly.
     """
     communicator = str(run_config.communicator or "").lower()
     nodes = _count("node_count", run_config.node_count)
@@ -114,7 +119,13 @@ def plan(run_config: RunConfiguration) -> dict[str, Any] | None:
         return {"kind": "mpi", "nodes": nodes, "processes": nodes * run_config.mpi.process_count_per_node}
     if communicator in TORCH:
         nodes = max(nodes, run_config.pytorch.node_count)
-        return {"kind": "pytorch", "nodes": nodes, "processes": run_config.pytorch.process_count or nodes}
+        processes = run_config.pytorch.process_count or nodes
+        if processes % nodes:
+            raise UserErrorException(
+                f"process_count is {processes} and node_count {nodes}: each node starts as many processes, so use "
+                f"process_count={nodes * max(1, processes // nodes)} or {nodes * (processes // nodes + 1)}"
+            )
+        return {"kind": "pytorch", "nodes": nodes, "processes": processes}
     if communicator == "parameterserver":
         asked = run_config.tensorflow
         workers, servers = asked.worker_count, asked.parameter_server_count
@@ -122,11 +133,12 @@ def plan(run_config: RunConfiguration) -> dict[str, Any] | None:
     return None
 
 
-def notices(run_config: RunConfiguration, gpus: int) -> list[str]:
-    """What of the distributed job a run on this machine does not follow, a line each.
+def notices(run_config: RunConfiguration, gpus: float, spans_nodes: bool = False) -> list[str]:
+    """What of the distributed job a run does not follow, a line each.
 
     Args:
-        gpus: the GPUs that a run has on its compute target.
+        gpus: the GPUs that a run has on its compute target, on each node.
+        spans_nodes: whether the target starts it on as many nodes as it asks for.
     """
     planned = plan(run_config)
     if planned is None:
@@ -141,7 +153,9 @@ def notices(run_config: RunConfiguration, gpus: int) -> list[str]:
         )
     processes = planned.get("processes") or planned["workers"] + planned["servers"]
     said = []
-    if planned["nodes"] > 1:
+    if spans_nodes:
+        processes = -(-processes // planned["nodes"])
+    elif planned["nodes"] > 1:
         said.append(f"{planned['nodes']} nodes are asked for: their {processes} processes all run on this machine")
     if 0 < gpus < processes and planned["kind"] != "tensorflow":
         said.append(

@@ -238,13 +238,16 @@ class Environment:
         """Take locks; `given` says that lock files name them, so that they are a part of the definition."""
         self._locks, self._locks_are_given = locks, given and bool(locks)
 
-    def resolve(self, package_source: str, image: ImageDefaults | None = None, gpu: bool = False) -> dict[str, Any]:
+    def resolve(
+        self, package_source: str, image: ImageDefaults | None = None, gpu: bool = False, elsewhere: str = ""
+    ) -> dict[str, Any]:
         """What a run's definition says of its environment: plain data.
 
         Args:
             package_source: the workspace's, where the environment has none of its own.
             image: what the compute target says of images; None for one that runs none.
             gpu: whether the runs have a GPU.
+            elsewhere: the interpreter of runs that bring none, where they are not on this machine; "" for this one's.
 
         Returns:
             "name", "variables", "docker" (options of containers), "user_managed", with it "interpreter", and the
@@ -256,7 +259,7 @@ class Environment:
         """
         from toolkit.definitions import resolve
 
-        return resolve.resolve(self, package_source, image, gpu)
+        return resolve.resolve(self, package_source, image, gpu, elsewhere)
 
     def notices(self, image: ImageDefaults | None = None, gpu: bool = False) -> builtins.list[str]:
         """What of the environment a run on such a compute target does not follow, a line each."""

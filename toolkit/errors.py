@@ -14,6 +14,8 @@
     ├── EnvironmentBuildError           solving or installing an environment failed
     ├── ContainerEngineError            Docker or Podman refused what it was asked for
     │   └── ContainerEngineUnreachable      … or does not answer
+    ├── EngineUnreachable               an engine that runs are given to does not answer
+    │   └── ContainerEngineUnreachable
     ├── StorageError                    disk full, read-only, or not permitted
     ├── TrackingError                   the MLflow server cannot be started or reached
     ├── NotOffered                      something of Azure ML SDK v1 that the toolkit does not have
@@ -53,6 +55,7 @@ __all__ = [
     "ComputeTargetException",
     "ContainerEngineError",
     "ContainerEngineUnreachable",
+    "EngineUnreachable",
     "EnvironmentBuildError",
     "EnvironmentSpecificationError",
     "ExperimentExecutionException",
@@ -84,7 +87,11 @@ class ContainerEngineError(ToolkitError):
     """The container engine (Docker or Podman) refused what it was asked for, or cannot be reached."""
 
 
-class ContainerEngineUnreachable(ContainerEngineError):
+class EngineUnreachable(ToolkitError):
+    """An engine that runs are given to (a host, a scheduler, a cluster) does not answer; it may come back."""
+
+
+class ContainerEngineUnreachable(ContainerEngineError, EngineUnreachable):
     """The container engine does not answer: it is not running, is restarting, or may not be used."""
 
 

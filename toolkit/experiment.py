@@ -209,6 +209,11 @@ class Experiment:
         from toolkit.submit import submit
 
         self._refuse_where_archived()
+        if os.environ.get("TOOLKIT_DRY_RUN"):
+            from toolkit import dry_run
+
+            print(dry_run.plan(self, config), end="")
+            raise SystemExit(0)
         run = submit(self, config, tags or {}, run_id=run_id)
         if show_output:
             run.wait_for_completion(show_output=True)

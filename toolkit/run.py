@@ -23,7 +23,8 @@ from toolkit.inscript.values import warn_once
 from toolkit.paths import home
 from toolkit.phases import seconds_of_phases
 from toolkit.progress import spinner
-from toolkit.status import FAILED, QUEUED, TERMINAL, Event
+from toolkit.status import FAILED, QUEUED, RUNNING, TERMINAL, Event
+from toolkit.targets.engine_state import EngineState
 
 if TYPE_CHECKING:
     from toolkit.environment import Environment
@@ -112,7 +113,9 @@ class Run(inscript_run.Run):
     def get_detailed_status(self) -> dict[str, str]:
         """`{"status": …, "details": …}`, the details being the reason in a few words."""
         event = self._refresh()
-        return {"status": event.status, "details": event.reason}
+        engine = EngineState.of(self.directory) if event.status in (QUEUED, RUNNING) else None
+        says = engine is not None and (engine.id or event.status == QUEUED)
+        return {"status": event.status, "details": str(engine) if says else event.reason}
 
     def _refresh(self) -> Event:
         if self._event is None or self._event.status not in TERMINAL or self._finishing:

@@ -71,7 +71,11 @@ class RunConfiguration:
         node_count: of a distributed run; all its processes are on the machine of the target.
         mpi, pytorch, tensorflow: the counts of processes.
         data, output_data, data_references: inputs and outputs by name.
-        history, spark, hdi, amlcompute, priority, …: as Azure ML SDK v1 had them.
+        priority: of the runs that wait for the same target, the one with the highest goes first; None is 0.
+        max_retries: how often a run is started again that its machine failed, not its script; None is what the target
+            says, else 0. `TOOLKIT_CHECKPOINTS` names a folder that the script finds again then.
+        retry_on: for what; of "preempted", "node_lost", "timed_out", "out_of_memory". None is all but the last.
+        history, spark, hdi, amlcompute, …: as Azure ML SDK v1 had them.
     """
 
     def __init__(
@@ -95,6 +99,9 @@ class RunConfiguration:
         if conda_dependencies is not None:
             self.environment.python.conda_dependencies = conda_dependencies
         self.max_run_duration_seconds: float | None = None
+        self.priority: int | None = None
+        self.max_retries: int | None = None
+        self.retry_on: list[str] | None = None
         self.node_count = 1
         self.docker = DockerConfiguration()
         self.mpi = MpiConfiguration()
@@ -117,7 +124,6 @@ class RunConfiguration:
         self.paralleltask = SimpleNamespace(max_retries_per_worker=0, worker_count_per_node=1, terminal_exit_codes=None)
         self.services: dict[str, Any] = {}
         self.datacaches: list[Any] = []
-        self.priority: int | None = None
         self.source_directory_data_store: str | None = None
         self.auto_cluster_compute_specification: object = None
         self.credential_passthrough = False

@@ -19,22 +19,28 @@ from toolkit.binding import bind
 from toolkit.errors import UserErrorException, storage_errors
 from toolkit.images import engine
 from toolkit.inscript import logged_run
+from toolkit.inscript.elsewhere import ELSEWHERE
 from toolkit.inscript.files import append_line, is_within, read_json, write_json
+from toolkit.inscript.requests import NO_ANSWERS
 from toolkit.inscript.rundir import RunDirectory
 from toolkit.paths import WorkspacePaths, home
 from toolkit.run_configuration import effective_target
 from toolkit.status import COMPLETED, NOT_STARTED, Event, append_event
-from toolkit.targets import registry
+from toolkit.targets import elsewhere, registry
+from toolkit.targets.settings import RETRY_CAUSES, is_causes
 
 if TYPE_CHECKING:
     from toolkit.experiment import Experiment
     from toolkit.run import Run
     from toolkit.run_configuration import RunConfiguration
     from toolkit.script_run_config import ScriptRunConfig
+    from toolkit.targets.kind import Kind
     from toolkit.workspace import Workspace
 
-# Of the submitter's environment: what would tie the script to the submitter's own run or Python.
+# Of the submitter's environment: what would tie the script to the submitter's own run, its machine, or its Python.
 _OWN = (
+    ELSEWHERE,
+    NO_ANSWERS,
     "TOOLKIT_RUN_DIR",
     "AZUREML_RUN_ID",
     "MLFLOW_RUN_ID",
@@ -125,14 +131,14 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
     workspace, run_config = experiment.workspace, config.run_config
     settings = workspace.configuration
     target = effective_target(run_config, settings)
-    registry.check(target, settings, workspace.paths.configuration)
+    kind = registry.check(target, settings, workspace.paths.configuration)
     _check_script(config)
     seconds = run_config.max_run_duration_seconds
     if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
         raise UserErrorException(f"max_run_duration_seconds is {seconds!r}; it must be a number of seconds above 0")
-    environment = _environment(run_config, target, workspace)
+    environment = _environment(run_config, target, kind, workspace)
     bound = bind(workspace, config)
-    return {
+    definition = {
         "id": new_id(experiment),
         "type": "azureml.scriptrun",
         "experiment": experiment.name,
@@ -148,13 +154,38 @@ def define(experiment: Experiment, config: ScriptRunConfig, tags: dict[str, str]
         "environment": environment,
         "environment_variables": _variables(run_config.environment_variables),
         "max_run_duration_seconds": seconds,
+        "priority": _whole("priority", run_config.priority, None),
+        "retry": _retry(run_config, settings.compute_targets[target]),
         "tags": {str(key): str(value) for key, value in tags.items()},
         "properties": {"_azureml.ComputeTargetType": settings.compute_targets[target]["type"]},
         "user": user(),
     }
+    for notice in registry.check_run(target, settings, definition):
+        print(f"toolkit: {notice}", file=sys.stderr)
+    return definition
 
 
-def _environment(run_config: RunConfiguration, target: str, workspace: Workspace) -> dict[str, Any]:
+def _whole(name: str, value: object, least: int | None) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+        raise UserErrorException(
+            f"{name} is {value!r}; it must be a whole number{'' if least is None else f', {least} or more'}"
+        )
+    return value
+
+
+def _retry(run_config: RunConfiguration, target: dict[str, Any]) -> dict[str, Any]:
+    """For what, and how often, the run is started again: what it says itself, else its target."""
+    asked = target.get("max_retries") if run_config.max_retries is None else run_config.max_retries
+    causes = target.get("retry_on") if run_config.retry_on is None else run_config.retry_on
+    if causes is not None and not is_causes(causes):
+        raise UserErrorException(f"retry_on is {causes!r}; it must be a list of {', '.join(RETRY_CAUSES)}")
+    found: dict[str, Any] = {"max_retries": _whole("max_retries", asked, 0)}
+    return found if causes is None else {**found, "retry_on": causes}
+
+
+def _environment(run_config: RunConfiguration, target: str, kind: Kind, workspace: Workspace) -> dict[str, Any]:
     """What the definition says of the environment, for the target that it is to run on.
 
     Raises:
@@ -164,18 +195,23 @@ def _environment(run_config: RunConfiguration, target: str, workspace: Workspace
     """
     settings, environment = workspace.configuration, run_config.environment
     image, address = registry.images_of(target, settings, workspace.paths.configuration)
-    gpu_count = int(settings.compute_targets[target].get("gpus", 0))
-    if gpu_count:
+    gpu_count = settings.compute_targets[target].get("gpus") or 0  # a part of one, where an engine gives that
+    if gpu_count and kind.is_here:
         gpus.require(target, gpu_count)
     if address:
         engine.ping(address)
-    resolved = environment.resolve(settings.package_source, image, bool(gpu_count))
+    python = "" if kind.is_here else str(settings.compute_targets[target].get("python") or kind.default_python)
+    resolved = environment.resolve(settings.package_source, image, bool(gpu_count), python)
     resolved["docker"] = run_config.docker.over(resolved["docker"])
     if image is not None:
         from toolkit.targets import docker_options
 
         docker_options.check(resolved["docker"])
-    for notice in (*environment.notices(image, bool(gpu_count)), *distributed.notices(run_config, gpu_count)):
+    said = [*environment.notices(image, bool(gpu_count))]
+    said += distributed.notices(run_config, gpu_count, kind.spans_nodes)
+    if not kind.is_here:
+        said += elsewhere.tracking_notices(target, settings.tracking_uri, resolved)
+    for notice in said:
         print(f"toolkit: {notice}", file=sys.stderr)
     return {**resolved, "engine": address}
 

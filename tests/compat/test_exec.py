@@ -106,7 +106,7 @@ def test_what_the_script_starts_has_the_names_too(tmp_path: Path) -> None:
             "toolkit: toolkit exec has no option -x: the script's own arguments come after its name",
         ),
         (["-m"], "toolkit: say which module: `toolkit exec -m MODULE`"),
-        ([], "usage: toolkit exec SCRIPT.py"),
+        ([], "usage: toolkit exec [--dry-run] SCRIPT.py"),
     ],
 )
 def test_a_wrong_call(words: list[str], told: str, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_wrong_call(words: list[str], told: str, tmp_path: Path) -> None:
 
 def test_help(tmp_path: Path) -> None:
     done = execute(tmp_path, "--help")
-    assert done.returncode == 0 and done.stdout.startswith("usage: toolkit exec SCRIPT.py")
+    assert done.returncode == 0 and done.stdout.startswith("usage: toolkit exec [--dry-run] SCRIPT.py")
 
 
 def test_a_real_sdk_is_named_and_passed_over(tmp_path: Path) -> None:

@@ -130,6 +130,25 @@ def test_a_policy_ends_the_worse_ones_early(workspace: Workspace, source: Path) 
     assert run.get_children_sorted_by_primary_metric()[-1]["status"] == "Canceled"
 
 
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ("local: {type: local, slots: 1}", "compute target 'local' takes 1, so the others wait; for more set slots of"),
+        ("local: {type: local, shares: mine}, mine: {type: local, slots: 2}", "compute target 'mine' takes 2, so"),
+        ("local: {type: local, slots: 3}", ""),
+    ],
+)
+def test_what_a_target_makes_of_runs_at_once_is_said(
+    workspace: Workspace, source: Path, capfd: pytest.CaptureFixture[str], targets: str, said: str
+) -> None:
+    workspace.paths.configuration.write_text(f"compute_targets: {{{targets}}}\ncancel_grace_seconds: 1\n")
+    submit(workspace, config(source, {"--lr": choice(0.1, 0.2, 0.3)})).cancel()
+    lines = [line for line in capfd.readouterr().err.splitlines() if "at once" in line]
+    assert len(lines) == bool(said) and all(said in line for line in lines)
+    if said:
+        assert lines[0].startswith("toolkit: the sweep asks for 3 runs at once and ")
+
+
 def test_no_more_at_once_and_in_all_than_asked_for(workspace: Workspace, source: Path) -> None:
     sampling = RandomParameterSampling({"--lr": uniform(0, 1)}, properties={"seed": 5})
     script = ScriptRunConfig(str(source), "train.py")

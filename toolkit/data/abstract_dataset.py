@@ -38,6 +38,7 @@ class AbstractDataset:
         self.definition = definition
         self.workspace = workspace
         self._registration = registration
+        self._sources: List[Dict[str, str]] = definition["sources"]
 
     def __repr__(self) -> str:
         return "%s(id=%r, name=%r, version=%r)" % (type(self).__name__, self.id, self.name, self.version)
@@ -100,10 +101,19 @@ class AbstractDataset:
 
     def content(self, progress: Optional[Progress] = None) -> str:
         """The hash of what is in its files now; see `toolkit.data.content`."""
-        return content_of(self.definition, self._workspace("content").shared, progress)
+        return content_of(self._here(), self._workspace("content").shared, progress)
 
     def _files(self) -> List[DataFile]:
-        return files_of(self.definition, self.workspace.shared if self.workspace is not None else None)
+        return files_of(self._here(), self.workspace.shared if self.workspace is not None else None)
+
+    def _here(self) -> Dict[str, Any]:
+        return {**self.definition, "sources": self._sources}
+
+    def _read_from(self: Self, sources: List[Dict[str, str]]) -> Self:
+        """The same data set, with its id, whose files this script finds elsewhere than its definition says."""
+        made = type(self)(self.definition, self.workspace, self._registration)
+        made._sources = sources
+        return made
 
     def _workspace(self, doing: str) -> Any:
         if self.workspace is None:
@@ -115,7 +125,7 @@ class AbstractDataset:
     # -- others like it -----------------------------------------------------------------------------------------------
 
     def _like(self: Self, changes: Dict[str, Any]) -> Self:
-        return type(self)({**self.definition, **changes}, self.workspace)
+        return type(self)({**self.definition, **changes}, self.workspace)._read_from(self._sources)
 
     def _stepped(self: Self, name: str, arguments: Dict[str, Any]) -> Self:
         raise NotImplementedError

@@ -45,6 +45,11 @@ class Dataset:
         Raises:
             UserErrorException: the workspace has none of this id.
         """
+        from toolkit.data.inputs import direct_input
+
+        own = direct_input(workspace, str(id))
+        if own is not None:
+            return own
         definition = records.find(workspace.shared, id)
         return made(definition, workspace, records.registration_of(workspace.shared, id))
 

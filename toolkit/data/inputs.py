@@ -1,13 +1,16 @@
 """The inputs and outputs of a run, as its script and as control scripts see them."""
 
-from typing import Any, Dict, Optional
+import os
+from typing import Any, Dict, List, Optional
 
 from toolkit.data import records
+from toolkit.data.abstract_dataset import AbstractDataset
 from toolkit.data.data_reference import VARIABLE
 from toolkit.data.dataset import made
+from toolkit.inscript import elsewhere
 from toolkit.inscript.errors import UserErrorException
 from toolkit.inscript.files import read_json
-from toolkit.inscript.rundir import RunDirectory
+from toolkit.inscript.rundir import RUN_DIRECTORY, RunDirectory
 
 
 def input_datasets(run_directory: RunDirectory, workspace: Any) -> Dict[str, Any]:
@@ -16,10 +19,43 @@ def input_datasets(run_directory: RunDirectory, workspace: Any) -> Dict[str, Any
     found: Dict[str, Any] = {}
     for name, entry in _data_of(run_directory).get("inputs", {}).items():
         if entry["mode"] == "direct":
-            found[name] = made(entry["definition"], workspace, _registration(entry, workspace))
+            found[name] = _direct(run_directory, name, entry, workspace)
         else:
             found[name] = environment.get(VARIABLE + name)
     return found
+
+
+def direct_input(workspace: Any, identity: str) -> Optional[AbstractDataset]:
+    """The input of this script's own run with this id, where the script sees no other data sets of its workspace."""
+    if not elsewhere.place(workspace.shared):
+        return None
+    run_directory = RunDirectory(os.environ[RUN_DIRECTORY]).outermost
+    for name, entry in _data_of(run_directory).get("inputs", {}).items():
+        if entry["mode"] == "direct" and entry["id"] == identity:
+            return _direct(run_directory, name, entry, workspace)
+    return None
+
+
+def _direct(run_directory: RunDirectory, name: str, entry: Dict[str, Any], workspace: Any) -> AbstractDataset:
+    """The data set itself, read from where its files are for this script."""
+    dataset = made(entry["definition"], workspace, _registration(entry, workspace))
+    for step in read_json(run_directory.plan, {}).get("data") or []:
+        if step["do"] == "read" and step["input"] == name:
+            _check(name, step["sources"], workspace)
+            return dataset._read_from(step["sources"])
+    return dataset
+
+
+def _check(name: str, sources: List[Dict[str, str]], workspace: Any) -> None:
+    """A datastore that is no folder stays one, and on another machine nobody has its address and keys."""
+    where = elsewhere.place(workspace.shared)
+    for source in sources:
+        if where and "datastore" in source:
+            raise UserErrorException(
+                "the input '%s' is in the datastore '%s', whose address and keys a script on %s does not have: give "
+                "it the files, by Dataset.File.from_files(...).as_named_input('%s').as_download(), or make the data "
+                "set of their addresses (https://...)" % (name, source["datastore"], where, name)
+            )
 
 
 def output_datasets(run_directory: RunDirectory, workspace: Any) -> Dict[str, Any]:

@@ -3,6 +3,7 @@
 {"do": "folder", "target": PATH}
 {"do": "link", "source": PATH, "target": PATH}          one link to a file or folder
 {"do": "files", "definition": …, "target": PATH, "link": BOOL}   each file of a data set, linked or copied
+{"do": "read", "input": NAME, "sources": […]}           nothing: the script reads this itself, by `toolkit.data.inputs`
 """
 
 import os
@@ -22,6 +23,8 @@ def provide(steps: List[Dict[str, Any]]) -> None:
         UserErrorException: an input has no files, or something is in the way.
     """
     for step in steps:
+        if step["do"] == "read":
+            continue
         target = step["target"]
         if step["do"] == "folder":
             os.makedirs(target, exist_ok=True)
@@ -57,8 +60,7 @@ def _files(step: Dict[str, Any]) -> None:
 def clean(steps: List[Dict[str, Any]]) -> None:
     """Take the links and copies of inputs away; what they were made of stays, and so do outputs."""
     for step in steps:
-        target = step["target"]
-        if step["do"] == "link" and os.path.islink(target):
-            os.unlink(target)
+        if step["do"] == "link" and os.path.islink(step["target"]):
+            os.unlink(step["target"])
         elif step["do"] == "files":
-            shutil.rmtree(target, ignore_errors=True)
+            shutil.rmtree(step["target"], ignore_errors=True)

@@ -12,6 +12,7 @@ from json import dumps
 from typing import Any, Dict, List, Optional
 from urllib.parse import quote, unquote
 
+from toolkit.inscript import elsewhere
 from toolkit.inscript.errors import UserErrorException
 from toolkit.inscript.files import claim_json, read_json, write_json
 from toolkit.inscript.workspace_directory import WorkspaceDirectory
@@ -47,6 +48,7 @@ def find(shared: WorkspaceDirectory, identity: str) -> Dict[str, Any]:
     except ValueError:
         known = None
     if known is None:
+        elsewhere.refuse(shared, "the data set '%s'" % identity)
         raise UserErrorException("Cannot find dataset with id \"%s\" in the workspace '%s'." % (identity, shared.name))
     return dict(known)
 
@@ -99,6 +101,7 @@ def read(shared: WorkspaceDirectory, name: str, version: Any = "latest") -> Dict
     except (TypeError, ValueError):
         wanted = -1
     if wanted not in found:
+        elsewhere.refuse(shared, "the data set '%s'" % name)
         there = "versions %s" % ", ".join(map(str, found[-20:])) if found else "none of this name"
         if not found and names(shared):
             there += "; the names are: %s" % ", ".join(names(shared)[:20])
@@ -127,6 +130,7 @@ def register(
     Raises:
         UserErrorException: the name has another data set, and no new version is asked for.
     """
+    elsewhere.refuse(shared, "the data sets")
     os.makedirs(_folder(shared, name), 0o700, exist_ok=True)
     while True:
         found = versions(shared, name)

@@ -12,6 +12,7 @@ import re
 from typing import Any, Dict, List
 
 from toolkit.data.locations import Location, location_at
+from toolkit.inscript import elsewhere
 from toolkit.inscript.errors import UserErrorException
 from toolkit.inscript.files import read_json, write_json
 from toolkit.inscript.workspace_directory import WorkspaceDirectory
@@ -46,6 +47,7 @@ def read(shared: WorkspaceDirectory, name: str) -> Dict[str, Any]:
     if record is not None:
         return dict(record)
     if name not in OWN:
+        elsewhere.refuse(shared, "the datastore '%s'" % name)
         raise UserErrorException(
             "Could not find datastore '%s' in the workspace '%s'. It has: %s. Register it first, as with "
             "Datastore.register_fsspec(workspace, '%s', url)" % (name, shared.name, ", ".join(names(shared)), name)
@@ -66,6 +68,7 @@ def names(shared: WorkspaceDirectory) -> List[str]:
 
 def write(shared: WorkspaceDirectory, record: Dict[str, Any], secrets: Dict[str, str]) -> None:
     """Keep a datastore; `secrets` are options that only the owner of the workspace may read."""
+    elsewhere.refuse(shared, "the datastores")
     os.makedirs(shared.datastores, 0o700, exist_ok=True)
     secret_path = _secret_path(shared, record["name"])
     if secrets:
@@ -93,6 +96,7 @@ def default_name(shared: WorkspaceDirectory) -> str:
 
 
 def set_default(shared: WorkspaceDirectory, name: str) -> None:
+    elsewhere.refuse(shared, "the datastores")
     read(shared, name)
     os.makedirs(shared.datastores, 0o700, exist_ok=True)
     write_json(os.path.join(shared.datastores, "default.json"), {"name": name})
@@ -101,6 +105,8 @@ def set_default(shared: WorkspaceDirectory, name: str) -> None:
 def location(shared: WorkspaceDirectory, name: str) -> Location:
     """Where the files of a datastore are. The folder of one that every workspace has is made."""
     record = read(shared, name)
+    if name in OWN:
+        elsewhere.refuse(shared, "the datastore '%s'" % name)
     if name in OWN and not os.path.isdir(record["url"]):
         os.makedirs(record["url"], 0o700, exist_ok=True)
     return location_at(record["url"], {**record["options"], **secrets_of(shared, name)})

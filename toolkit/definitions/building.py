@@ -149,7 +149,7 @@ def default_target(environment: Environment, workspace: Workspace, image: bool |
     from toolkit.targets import registry
 
     targets = workspace.configuration.compute_targets
-    kinds = {name: registry.KINDS.get(str(settings["type"])) for name, settings in targets.items()}
+    kinds = {name: registry.kind(str(settings["type"])) for name, settings in targets.items()}
     with_images = [name for name, kind in kinds.items() if kind is not None and kind.runs_images]
     without = [name for name, kind in kinds.items() if kind is not None and not kind.runs_images]
     needed = image if image is not None else (environment.docker.has_base or None)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from toolkit.environment import Environment
 
 
-def resolve(environment: Environment, package_source: str, image: ImageDefaults | None, gpu: bool) -> dict[str, Any]:
+def resolve(
+    environment: Environment, package_source: str, image: ImageDefaults | None, gpu: bool, elsewhere: str = ""
+) -> dict[str, Any]:
     """See `Environment.resolve`."""
     request = image_request(environment, image) if image is not None else None
     specification = asked(environment, package_source, request)
@@ -30,7 +32,11 @@ def resolve(environment: Environment, package_source: str, image: ImageDefaults 
         "docker": _container_options(environment),
     }
     if specification is None:
-        interpreter = _interpreter(environment) if request is None else environment.python.interpreter_path
+        named = environment.python.interpreter_path
+        if elsewhere:
+            interpreter = elsewhere if named == "python" else named
+        else:
+            interpreter = _interpreter(environment) if request is None else named
         key = _image_key("", request) if request is not None else ""
         found = Request(key, gpu=gpu, image=request)
         document["interpreter"] = interpreter

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from toolkit import imports
 from toolkit.errors import ContainerEngineError, ContainerEngineUnreachable
 from toolkit.inscript.files import read_json
 
@@ -81,7 +82,8 @@ def has_image(engine: str, image_id: str) -> bool:
     """
     if engine.startswith("unix://"):
         return " 200 " in _ask(engine, f"/images/{image_id}/json")
-    from docker.errors import ImageNotFound
+    with imports.whole:
+        from docker.errors import ImageNotFound
 
     with engine_errors(engine, f"cannot look for the image {image_id}"):
         try:
@@ -129,8 +131,9 @@ def connect(engine: str, seconds: int = 120) -> DockerClient:
     Raises:
         ContainerEngineUnreachable: the engine does not answer.
     """
-    import docker
-    from docker.errors import DockerException
+    with imports.whole:
+        import docker
+        from docker.errors import DockerException
 
     ping(engine)  # docker-py leaves a socket open where this fails
     try:
@@ -157,8 +160,9 @@ def engine_errors(engine: str, what: str) -> Iterator[None]:
     Args:
         what: what was tried, as in "cannot pull debian:bookworm-slim".
     """
-    import requests
-    from docker.errors import APIError, DockerException
+    with imports.whole:
+        import requests
+        from docker.errors import APIError, DockerException
 
     try:
         yield

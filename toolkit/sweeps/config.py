@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from toolkit.run import Run
     from toolkit.run_configuration import RunConfiguration
     from toolkit.sweeps.run import HyperDriveRun
+    from toolkit.workspace import Workspace
 
 RUN_TYPE = "hyperdrive"
 MAX_DURATION_MINUTES = 10080  # a week
@@ -175,8 +176,26 @@ class HyperDriveConfig:
             submit.check_id(experiment, self._run_id)
         child, diff = submit.freeze(experiment, self._config, {})
         definition = {**self._definition(child, tags), "parent": parent}
+        self._say_what_limits(experiment.workspace, child["target"], definition["hyperdrive"]["max_concurrent_runs"])
         submit.start(experiment, definition, diff)
         return HyperDriveRun(experiment, definition["id"], hyperdrive_config=self)
+
+    def _say_what_limits(self, workspace: Workspace, target: str, at_once: int) -> None:
+        """Say so where the target runs fewer children at once than the sweep asks for by itself."""
+        from toolkit.targets import registry
+
+        configuration = workspace.configuration
+        pool = str(configuration.compute_targets[target].get("shares", target))
+        settings = configuration.compute_targets[pool]
+        kind = registry.kind(str(settings["type"]))
+        key = "max_concurrent_runs" if kind and "max_concurrent_runs" in kind.settings else "slots"
+        limit = configuration.slots(target) if key == "slots" else int(settings.get(key, at_once))
+        if self._concurrent is not None and limit < at_once:
+            print(
+                f"toolkit: the sweep asks for {at_once} runs at once and compute target '{pool}' takes {limit}, so the "
+                f"others wait; for more set {key} of '{pool}' in {workspace.paths.configuration}",
+                file=sys.stderr,
+            )
 
     def _definition(self, child: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
         """The run that submits and watches the children: its own process, and all that it needs to know of them."""
