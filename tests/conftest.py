@@ -189,13 +189,24 @@ Submit = Callable[..., Run]
 
 @pytest.fixture
 def submit(workspace: Workspace, tmp_path: Path) -> Submit:
-    """`submit(script, **options of ScriptRunConfig)`: submit the text of a script to the workspace."""
+    """`submit(script, **options of ScriptRunConfig)`: submit the text of a script to the workspace.
 
-    def submit_script(script: str, experiment: str = "tests", **options: object) -> Run:
+    `name` is its file's; `run_config` are attributes of the `RunConfiguration`.
+    """
+
+    def submit_script(
+        script: str,
+        experiment: str = "tests",
+        name: str = "train.py",
+        run_config: dict[str, object] | None = None,
+        **options: object,
+    ) -> Run:
         source = tmp_path / "source"
         source.mkdir(exist_ok=True)
-        (source / "train.py").write_text(textwrap.dedent(script))
-        config = ScriptRunConfig(str(source), script="train.py", **options)  # type: ignore[arg-type]
+        (source / name).write_text(textwrap.dedent(script))
+        config = ScriptRunConfig(str(source), script=name, **options)  # type: ignore[arg-type]
+        for attribute, value in (run_config or {}).items():
+            setattr(config.run_config, attribute, value)
         return Experiment(workspace, experiment).submit(config)
 
     return submit_script
