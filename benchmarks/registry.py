@@ -38,6 +38,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "many_runs",
         "script_import",
     ),
+    "engines": (
+        "ssh",
+        "second_submit",
+        "slurm",
+        "ray",
+        "many_queued",
+    ),
 }
 
 
