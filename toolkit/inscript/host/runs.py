@@ -1,9 +1,11 @@
 """Runs on a host: started detached from the connection, ended with their whole tree, removed."""
 
 import base64
+import fcntl
 import os
 import shutil
-from typing import Any, Callable, Dict, List
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List
 
 from toolkit.inscript import attempts, launching
 from toolkit.inscript.files import is_locked, read_json, write_json
@@ -13,10 +15,25 @@ from toolkit.inscript.host.layout import Layout
 from toolkit.inscript.rundir import RunDirectory
 
 _BOOT = "boot"  # beside the other files of a run: when the host was started that has it
+_LOCK = "host.lock"  # held by who starts or ends the run just now
+
+
+@contextmanager
+def _alone(run: RunDirectory) -> Iterator[None]:
+    """Starts and ends of a run one after the other, whichever connection they come by."""
+    if not os.path.isdir(run.root):  # somebody deleted it: nothing is started there
+        yield
+        return
+    descriptor = os.open(os.path.join(run.root, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def launch(layout: Layout, asked: Dict[str, Any]) -> Dict[str, Any]:
-    """Start the launcher of a run. One that was started already goes on.
+    """Start the launcher of a run. One that was started already goes on; what is left of an earlier attempt is ended.
 
     Args:
         asked: `root`; `definition`, `plan` and `launcher`, the command; `attempt`, 1 for the first; `gpus`, how many it
@@ -27,7 +44,13 @@ def launch(layout: Layout, asked: Dict[str, Any]) -> Dict[str, Any]:
     """
     run = RunDirectory(asked["root"])
     os.makedirs(run.logs, 0o700, exist_ok=True)
+    with _alone(run):
+        return _launch(layout, run, asked)
+
+
+def _launch(layout: Layout, run: RunDirectory, asked: Dict[str, Any]) -> Dict[str, Any]:
     while attempts.is_halfway(run) or attempts.count(run) + 1 < asked["attempt"]:
+        launching.end(run, 0)
         attempts.set_aside(run)
     started = read_json(run.started)
     if started is not None:
@@ -60,8 +83,14 @@ def _give_gpus(layout: Layout, run: RunDirectory, plan: Dict[str, Any], asked: D
 
 
 def cancel(asked: Dict[str, Any], then: Callable[[str], None]) -> None:
-    """End a run within `grace` seconds, at once with 0; `then` is called for one that has no launcher any more."""
-    if launching.end(RunDirectory(asked["root"]), asked["grace"]):
+    """End an attempt within `grace` seconds, at once with 0; `then` is called for one that has no launcher any more.
+
+    What is asked may have been overtaken by the launch of the next attempt, which goes on then.
+    """
+    run = RunDirectory(asked["root"])
+    with _alone(run):
+        ended = attempts.count(run) < asked["attempt"] and launching.end(run, asked["grace"])
+    if ended:
         then(asked["root"])
 
 

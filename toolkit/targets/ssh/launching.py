@@ -74,7 +74,7 @@ class Launching:
             if "pid" in reply:
                 mirrored.is_watched = True
                 if os.path.exists(run.cancel):  # it came while we were at it, and the agent does not know of the script
-                    host.ask("cancel", root=layout.run(run.id), grace=0)
+                    host.ask("cancel", root=layout.run(run.id), attempt=mirrored.attempt, grace=0)
             return
         raise LaunchError(
             f"what was sent to '{host.address.host}' is missing there again and again: is it being removed?"

@@ -62,7 +62,7 @@ class MirroredRun:
 
     def cancel(self, grace: float) -> None:
         """Have the host end the run: now, or when there is a connection again."""
-        told = self._host.tell("cancel", root=self.root, grace=grace)
+        told = self._host.tell("cancel", root=self.root, attempt=self.attempt, grace=grace)
         self._to_cancel = None if told else grace
 
     def phase(self) -> Phase:
