@@ -61,6 +61,7 @@ class Rank:
         self.awaited = awaited
         self.log = ""
         self.process: "Optional[subprocess.Popen[bytes]]" = None
+        self.stopped = 0  # the signal by which it was told to stop
 
 
 def ranks(spec: Dict[str, Any], place: Optional[Place] = None) -> List[Rank]:
@@ -157,6 +158,7 @@ class Group:
             environment.update(rank.variables)
             command = self.command if self.shell else [expand(part, rank.variables) for part in self.command]
             rank.process, rank.log = self._start(rank, command, environment)
+            self._pass_on()  # what came before it was there
 
     def _start(
         self, rank: Rank, command: List[str], environment: Dict[str, str]
@@ -169,18 +171,20 @@ class Group:
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log), "" if leads else path
 
     def _stop(self, number: int, frame: object) -> None:
-        wanted = signal.SIGTERM if number == signal.SIGURG else number
-        if wanted != self.stopped:  # it comes again and again, and a script that saves is told once
-            self.stopped = wanted
-            self._send(wanted)
+        self.stopped = signal.SIGTERM if number == signal.SIGURG else number
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Tell those to stop that were not told yet: a script that is saving is not told twice."""
+        for rank in self.members:
+            if rank.process is not None and rank.stopped != self.stopped:
+                rank.stopped = self.stopped
+                _send(rank.process, self.stopped)
 
     def _send(self, number: int) -> None:
         for rank in self.members:
-            if rank.process is not None and rank.process.poll() is None:
-                try:
-                    rank.process.send_signal(number)
-                except OSError:
-                    pass  # it ended meanwhile
+            if rank.process is not None:
+                _send(rank.process, number)
 
     def wait(self) -> int:
         """Wait for all that are awaited, or the first that fails. The exit code, negative for a signal."""
@@ -218,6 +222,14 @@ class Group:
         for rank in self.members:
             if rank.process is not None:
                 rank.process.wait()
+
+
+def _send(process: "subprocess.Popen[bytes]", number: int) -> None:
+    try:
+        if process.poll() is None:
+            process.send_signal(number)
+    except OSError:
+        pass  # it ended meanwhile
 
 
 def say(message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 
@@ -142,6 +143,30 @@ def test_what_tells_other_nodes_to_stop_leaves_their_scripts_time(
     slurm.call("scancel", "--signal=URG", str(read_json(run.directory.handle)["engine_id"]))
     run.wait_for_completion(raise_on_error=False)
     assert stopped(run) == ["stopped-0", "stopped-1"]
+
+
+SLOW_ON_NODES = """\
+#!/bin/sh
+for last; do :; done
+[ "$last" = node ] && sleep 2
+exec {python} "$@"
+"""
+
+
+def test_a_node_that_comes_up_after_the_cancel_is_told_as_well(
+    submit: Submit, slurm: Slurm, workspace: Workspace, tmp_path: Path
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text(SLOW_ON_NODES.format(python=sys.executable))
+    slow.chmod(0o755)
+    configuration = workspace.paths.configuration
+    said = configuration.read_text().replace(sys.executable, str(slow))
+    configuration.write_text(said.replace("cancel_grace_seconds: 1", "cancel_grace_seconds: 600"))
+    run = submit("import time; time.sleep(600)", compute_target="many", distributed_job_config=MpiConfiguration(1, 2))
+    wait_until(lambda: run.get_status() == "Running")
+    run.cancel()
+    wait_until(lambda: run.get_status() == "Canceled")
+    slurm.wait_idle()
 
 
 def test_a_command_over_nodes(submit: Submit, workspace: Workspace, tmp_path: Path) -> None:
