@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import needs
+from tests.conftest import needs, wait_until
 from tests.rig import slurm as rig
 from tests.rig.slurm import Slurm
-from toolkit import Workspace
+from toolkit import Run, Workspace
+from toolkit.inscript.files import read_json
+
+
+def job_of(run: Run) -> str:
+    """What Slurm calls the run; its script may have said something before this side knows."""
+    wait_until(lambda: os.path.exists(run.directory.handle))
+    return str(read_json(run.directory.handle)["engine_id"])
 
 
 @pytest.fixture(scope="session")

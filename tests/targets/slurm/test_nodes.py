@@ -13,10 +13,10 @@ import pytest
 
 from tests.conftest import REPOSITORY, Submit, driver_log, lives, needs, wait_until
 from tests.rig.slurm import Slurm
+from tests.targets.slurm.conftest import job_of
 from tests.test_distributed import ALL_REDUCE, logs
 from toolkit import ActivityFailedException, Run, Workspace
 from toolkit.distributed import MpiConfiguration, PyTorchConfiguration, TensorflowConfiguration
-from toolkit.inscript.files import read_json
 
 SHOW = """
     import json, os, sys
@@ -140,7 +140,7 @@ def test_what_tells_other_nodes_to_stop_leaves_their_scripts_time(
     submit: Submit, slurm: Slurm, workspace: Workspace
 ) -> None:
     run = saving(submit, workspace)
-    slurm.call("scancel", "--signal=URG", str(read_json(run.directory.handle)["engine_id"]))
+    slurm.call("scancel", "--signal=URG", job_of(run))
     run.wait_for_completion(raise_on_error=False)
     assert stopped(run) == ["stopped-0", "stopped-1"]
 

@@ -12,9 +12,9 @@ import pytest
 from tests.conftest import Submit, driver_log, wait_until
 from tests.contract.target_contract import kill_agent
 from tests.rig.slurm import Slurm
+from tests.targets.slurm.conftest import job_of
 from toolkit import ActivityFailedException, Run, Workspace, configuration
 from toolkit.errors import ToolkitError
-from toolkit.inscript.files import read_json
 from toolkit.status import read_events
 from toolkit.targets import registry
 from toolkit.targets.base import Handle, Phase
@@ -37,11 +37,6 @@ def start(submit: Submit, script: str = HERE, **options: object) -> Run:
     run = submit(script, **{"compute_target": "many", **options})
     wait_until(lambda: os.path.exists(run.directory.driver_log) and "here" in driver_log(run))
     return run
-
-
-def job_of(run: Run) -> str:
-    wait_until(lambda: os.path.exists(run.directory.handle))
-    return str(read_json(run.directory.handle)["engine_id"])
 
 
 def statuses(run: Run) -> list[str]:
