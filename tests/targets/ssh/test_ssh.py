@@ -282,6 +282,18 @@ def two_gpus(own_host: sshd.Host) -> sshd.Host:
     return own_host
 
 
+def test_a_driver_that_hangs_holds_up_no_run_without_gpus(
+    own_host: sshd.Host, workspace: Workspace, submit: Submit, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    program = own_host.programs / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n: > '{asked}'\nsleep 600\n")
+    program.chmod(0o755)
+    use(workspace, own_host)
+    assert submit("pass", compute_target="remote").wait_for_completion()["status"] == "Completed"
+    assert not asked.exists()
+
+
 def test_gpus_are_leased_on_the_host_across_workspaces(
     two_gpus: sshd.Host, workspace: Workspace, submit: Submit, tmp_path: Path
 ) -> None:

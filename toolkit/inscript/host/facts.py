@@ -2,31 +2,22 @@
 
 import os
 import platform
-import shutil
 import sys
 from typing import Any, Dict
 
-from toolkit.inscript.host import gpus
 from toolkit.inscript.host.layout import Layout
 
 
 def of_this(layout: Layout) -> Dict[str, Any]:
-    """Facts of this host, some milliseconds' worth."""
-    disk = os.statvfs(layout.folder)
+    """Facts of this host, some milliseconds' worth: every connection waits for them."""
     return {
         "folder": layout.folder,
         "workspace": os.path.relpath(layout.workspace, os.path.join(layout.folder, "workspaces")),
         "inscript": layout.inscript,
         "python": sys.executable,
-        "version": "%d.%d.%d" % sys.version_info[:3],
-        "name": os.uname().nodename,
         "machine": os.uname().machine,
         "system": os.uname().sysname,
         "glibc": platform.libc_ver()[1] if platform.libc_ver()[0] == "glibc" else "",
-        "boot": boot(),
-        "free_bytes": disk.f_bavail * disk.f_frsize,
-        "rsync": bool(shutil.which("rsync")),
-        "gpus": [gpu.uuid for gpu in gpus.there()],
     }
 
 

@@ -40,7 +40,7 @@ def there() -> List[Gpu]:
         except (OSError, subprocess.SubprocessError):
             return []
         rows = [line.split(",") for line in said.decode("utf-8", "replace").splitlines()]
-        _cached.extend(Gpu(row[0].strip(), row[1].strip()) for row in rows if len(row) == 2)
+        _cached[:] = [Gpu(row[0].strip(), row[1].strip()) for row in rows if len(row) == 2]  # two may ask at once
     return _cached
 
 

@@ -22,26 +22,18 @@ class Facts:
 
     Attributes:
         folder: the toolkit's folder there; `workspace` is "<key>/<name>" of this one, `inscript` a folder in it.
-        python, version: the interpreter that starts runs.
+        python: the interpreter that starts runs.
         machine: as in "x86_64"; `system` as in "Linux".
         glibc: version of its C library, "" where it is another one.
-        boot: what differs after each restart.
-        gpus: UUIDs.
     """
 
     folder: str
     workspace: str
     inscript: str
     python: str
-    version: str
-    name: str
     machine: str
     system: str
     glibc: str
-    boot: str
-    free_bytes: int
-    rsync: bool
-    gpus: list[str]
 
     @classmethod
     def of(cls, hello: dict[str, Any]) -> Facts:
