@@ -45,7 +45,7 @@ _DEFAULT_TARGETS: dict[str, dict[str, Any]] = {
     "gpu": {"type": "local", "gpus": 1},
     "docker": {"type": "docker", "shares": "local"},
 }
-_NO_LIMIT = 1_000_000  # of slots, where it is the GPUs that limit
+NO_LIMIT = 1_000_000  # of slots, where GPUs or an engine's own queue limit, or nothing has to
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class WorkspaceConfiguration:
     def slots(self, target: str) -> int:
         """How many runs go at once in the pool of a target; with GPUs and no number, as many as there are GPUs for."""
         pool = self.compute_targets[self.compute_targets[target].get("shares", target)]
-        return int(pool.get("slots", _NO_LIMIT if pool.get("gpus") else 1))
+        return int(pool.get("slots", NO_LIMIT if pool.get("gpus") else 1))
 
     def what_makes(self, target: str) -> tuple[Any, ...]:
         """What differs whenever a target is not what it was before."""

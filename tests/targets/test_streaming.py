@@ -219,7 +219,7 @@ def test_more_runs_than_threads(there: There, tmp_path: Path) -> None:
 
 
 def test_runs_beyond_the_threads_are_read_in_turns(there: There, tmp_path: Path) -> None:
-    there.start("import time; print('here', flush=True); time.sleep(60)")
+    there.start("import time; print('here', flush=True); time.sleep(600)")
     runs = [RunDirectory(str(tmp_path / "here" / f"run_{number}")) for number in range(5)]
     for run in runs:
         os.makedirs(run.logs)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from toolkit.configuration import NO_LIMIT
 from toolkit.errors import UserErrorException
 from toolkit.script_run_config import ScriptRunConfig
 from toolkit.sweeps.policies import EarlyTerminationPolicy, NoTerminationPolicy
@@ -29,7 +30,7 @@ MOST_RUNS = 1000
 # Where controllers run: on this machine, in a pool of their own, so that they take no slot from the children. It is in
 # no workspace.yaml: its settings are in the definition of the run.
 TARGET = "sweep controllers"
-TARGET_SETTINGS = {"type": "local", "slots": 1_000_000}
+TARGET_SETTINGS = {"type": "local", "slots": NO_LIMIT}
 
 
 class HyperDriveConfigException(UserErrorException):

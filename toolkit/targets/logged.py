@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from toolkit.configuration import NO_LIMIT
 from toolkit.inscript import logged_run
 from toolkit.targets import launched
 from toolkit.targets.base import Handle, Job, LaunchError, Phase, Plan
@@ -14,7 +15,7 @@ class LoggedTarget:
 
     name = "sdk"  # what Azure ML SDK v1 called it
     pool = "sdk"
-    slots = 1_000_000
+    slots = NO_LIMIT
     gpus = 0
     queues = False
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from toolkit.configuration import WorkspaceConfiguration
+from toolkit.configuration import NO_LIMIT, WorkspaceConfiguration
 from toolkit.environments.request import Request
 from toolkit.inscript import attempts
 from toolkit.inscript.files import claim_json, read_json
@@ -52,7 +52,7 @@ class KubernetesTarget:
         self, name: str, settings: dict[str, Any], configuration: WorkspaceConfiguration, paths: WorkspacePaths
     ) -> None:
         self.name = self.pool = name
-        self.slots = int(settings.get("max_concurrent_runs", 1_000_000))
+        self.slots = int(settings.get("max_concurrent_runs", NO_LIMIT))
         self._settings = settings
         self._grace = configuration.cancel_grace_seconds
         self._paths = paths

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from toolkit.configuration import WorkspaceConfiguration
+from toolkit.configuration import NO_LIMIT, WorkspaceConfiguration
 from toolkit.errors import EngineUnreachable, ToolkitError
 from toolkit.inscript.files import read_json
 from toolkit.inscript.rundir import RunDirectory
@@ -34,7 +34,6 @@ from toolkit.targets.there import start_document, there
 
 FRESH_SECONDS = 10.0  # a run that was heard of within them goes on: nobody is asked
 LOST_SECONDS, CANCELLED_SECONDS = 600.0, 60.0  # a cluster that does not answer for so long has lost its runs
-_NO_LIMIT = 1_000_000
 
 
 class RayTarget:
@@ -47,7 +46,7 @@ class RayTarget:
         self, name: str, settings: dict[str, Any], configuration: WorkspaceConfiguration, paths: WorkspacePaths
     ) -> None:
         self.name = self.pool = name
-        self.slots = int(settings.get("max_concurrent_runs", _NO_LIMIT))
+        self.slots = int(settings.get("max_concurrent_runs", NO_LIMIT))
         self._settings = settings
         self._grace = configuration.cancel_grace_seconds
         self._paths = paths

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from toolkit.configuration import WorkspaceConfiguration
+from toolkit.configuration import NO_LIMIT, WorkspaceConfiguration
 from toolkit.inscript.files import claim_json, read_json
 from toolkit.inscript.launching import last_words
 from toolkit.inscript.rundir import RunDirectory
@@ -44,7 +44,7 @@ class SlurmTarget:
     ) -> None:
         self.name = name
         self.pool = name
-        self.slots = int(settings.get("max_concurrent_runs", 1_000_000))
+        self.slots = int(settings.get("max_concurrent_runs", NO_LIMIT))
         self._settings = settings
         self._grace = configuration.cancel_grace_seconds
         self._paths = paths
